@@ -1,0 +1,29 @@
+"""Read a plain number exactly: integers, decimals, fractions, thousands separators, money and percent signs."""
+
+from __future__ import annotations
+
+import re
+from fractions import Fraction
+
+NUMBER = re.compile(r"([-+]?)\$?(\d{1,3}(?:,\d{3})+|\d+)?(\.\d+)?(?:/(\d+))?%?\.?")
+LONGEST = 60
+
+
+def read_number(text: str) -> Fraction | None:
+    """The exact value of a text that is one plain number, else None.
+
+    >>> read_number("$1,200.50")
+    Fraction(2401, 2)
+    >>> read_number("3/4")
+    Fraction(3, 4)
+    """
+    text = text.strip().strip("$").replace("−", "-").replace("\\!", "").replace(" ", "")
+    found = NUMBER.fullmatch(text) if 0 < len(text) <= LONGEST else None
+    if not found or (found[2] is None and found[3] is None):
+        return None
+    value = Fraction((found[2] or "0").replace(",", "") + (found[3] or ""))
+    if found[4]:
+        if int(found[4]) == 0:
+            return None
+        value /= int(found[4])
+    return -value if found[1] == "-" else value

@@ -1,0 +1,1 @@
+"""Models: those that chat (teachers, inspectors) and the student that is trained."""

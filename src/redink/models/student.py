@@ -1,0 +1,189 @@
+"""The student: a causal language model that is sampled and trained through one rendering of prompt and reply."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+
+from redink.failures import MissingModel
+from redink.models.smollm2 import smollm2_folder
+from redink.progress import Advance, quiet
+
+BUNDLED, SMOLLM2 = "bundled", "smollm2"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How replies are drawn: temperature 0 is greedy; `stop` strings end a reply and stay in its text."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    max_new_tokens: int = 512
+    stop: tuple[str, ...] = ("</Answer>",)
+    seed: int = 0
+    samples: int = 1
+    batch_rows: int = 64
+
+
+@dataclass(frozen=True)
+class Request:
+    """A prompt (the user's message) and the start of the reply that is given (k−1 right steps, or nothing)."""
+
+    prompt: str
+    prefix: str = ""
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What the student wrote after prompt and prefix, and what ended it."""
+
+    text: str
+    finish: Literal["stop", "end", "length"]
+    tokens: int
+
+    @property
+    def truncated(self) -> bool:
+        """Cut by `max_new_tokens`."""
+        return self.finish == "length"
+
+
+@dataclass
+class Student:
+    """A loaded model with its tokenizer; `name` is what the user asked for."""
+
+    name: str
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+    @classmethod
+    def load(cls, name: str) -> Student:
+        """Load `bundled`, `smollm2`, a local folder or a hub id, in safetensors, without remote code.
+
+        Raises `MissingModel` if there is no such model, it is not a causal language model in safetensors,
+        or its weights do not fit its configuration.
+        """
+        with ExitStack() as stack:
+            folder = _folder_of(name, stack)
+            tokenizer, model = _load(name, folder)
+        if tokenizer.pad_token_id is None:
+            tokenizer.pad_token = tokenizer.eos_token
+        tokenizer.padding_side = "left"
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        return cls(name, model.to(device).eval(), tokenizer)  # type: ignore[arg-type]
+
+    def prompt_ids(self, prompt: str) -> list[int]:
+        """Token ids of a user's message as the model expects it: its chat template, or the text and a newline."""
+        if self.tokenizer.chat_template:
+            message = [{"role": "user", "content": prompt}]
+            rendered = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
+            return list(self.tokenizer.encode(str(rendered), add_special_tokens=False))
+        return list(self.tokenizer.encode(prompt + "\n"))
+
+    def reply_ids(self, text: str, ends: bool = False) -> list[int]:
+        """Token ids of (a part of) a reply; `ends` appends the end-of-sequence token."""
+        ids = list(self.tokenizer.encode(text, add_special_tokens=False)) if text else []
+        return [*ids, self.eos_id] if ends else ids
+
+    @property
+    def eos_id(self) -> int:
+        """The token that ends a reply."""
+        return int(self.tokenizer.eos_token_id)
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, advance: Advance = quiet
+    ) -> list[list[Completion]]:
+        """Draw `sampling.samples` replies per request, in the order of the requests.
+
+        Rows of like length share a batch (left padding). The same requests, sampling and seed give the same
+        replies on the same machine. `advance` is called with the number of replies done.
+        """
+        ids = [self.prompt_ids(request.prompt) + self.reply_ids(request.prefix) for request in requests]
+        jobs = [index for index in range(len(requests)) for _ in range(sampling.samples)]
+        jobs.sort(key=lambda index: len(ids[index]))
+        replies: list[list[Completion]] = [[] for _ in requests]
+        for number, start in enumerate(range(0, len(jobs), sampling.batch_rows)):
+            batch = jobs[start : start + sampling.batch_rows]
+            torch.manual_seed(derived_seed(sampling.seed, number))
+            for index, completion in zip(batch, self._batch([ids[i] for i in batch], sampling), strict=True):
+                replies[index].append(completion)
+            advance(len(batch))
+        return replies
+
+    def _batch(self, rows: list[list[int]], sampling: Sampling) -> list[Completion]:
+        width = max(len(row) for row in rows)
+        pad = int(self.tokenizer.pad_token_id)
+        ids = torch.tensor([[pad] * (width - len(row)) + row for row in rows], device=self.model.device)
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.model.device)
+        with torch.inference_mode():
+            output = self.model.generate(  # type: ignore[operator]
+                input_ids=ids, attention_mask=mask, **self._generation_options(sampling)
+            )
+        return [self._completion(row[width:].tolist(), sampling) for row in output]
+
+    def _generation_options(self, sampling: Sampling) -> dict[str, Any]:
+        options: dict[str, Any] = {
+            "max_new_tokens": sampling.max_new_tokens,
+            "do_sample": sampling.temperature > 0,
+            "pad_token_id": self.tokenizer.pad_token_id,
+            "eos_token_id": self.eos_id,
+        }
+        if sampling.temperature > 0:
+            options |= {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": 0}
+        if sampling.stop:
+            options |= {"stop_strings": list(sampling.stop), "tokenizer": self.tokenizer}
+        return options
+
+    def _completion(self, ids: list[int], sampling: Sampling) -> Completion:
+        ended = self.eos_id in ids
+        ids = ids[: ids.index(self.eos_id)] if ended else ids
+        text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
+        places = [text.find(stop) + len(stop) for stop in sampling.stop if stop in text]
+        if places:
+            return Completion(text[: min(places)], "stop", len(ids))
+        return Completion(text, "end" if ended else "length", len(ids))
+
+
+def derived_seed(*parts: object) -> int:
+    """A 31-bit seed made from any parts, the same on every machine."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
+
+
+def _folder_of(name: str, stack: ExitStack) -> str:
+    if name == BUNDLED:
+        return str(stack.enter_context(resources.as_file(resources.files("redink") / "assets" / "student")))
+    if name == SMOLLM2:
+        return str(smollm2_folder())
+    looks_local = name.startswith((".", "/", "~")) or Path(name).exists() or name.count("/") != 1
+    folder = Path(name).expanduser()
+    if looks_local and not (folder / "config.json").exists():
+        raise MissingModel(
+            f"{name}: there is no model in this folder (no config.json).",
+            f"Name a folder made by save_pretrained, a hub id such as 'org/model', '{BUNDLED}' or '{SMOLLM2}'.",
+        )
+    return str(folder) if looks_local else name
+
+
+def _load(name: str, folder: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
+    dtype = torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder)
+        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
+    except (OSError, ValueError, RuntimeError, KeyError) as failure:
+        first = _first_line(str(failure))
+        remedy = "Check the name, or that the folder holds config, tokenizer and safetensors of one architecture."
+        raise MissingModel(f"{name}: the model cannot be loaded ({first}).", remedy) from None
+    return tokenizer, model
+
+
+def _first_line(text: str) -> str:
+    lines: Iterable[str] = (line.strip() for line in text.splitlines() if line.strip())
+    return next(iter(lines), "no reason given")[:300]

@@ -1,0 +1,1 @@
+"""The published methods, top to bottom."""

@@ -1,0 +1,338 @@
+"""SuperCorrect (arXiv 2410.09008), top to bottom: thoughts → HSFT → mistakes → corrections → Cross-DPO → figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from redink.evaluation.panel import Panel, panel
+from redink.failures import Failure
+from redink.markup import render_thought
+from redink.models.student import Sampling, Student, derived_seed
+from redink.pipelines.results import Results, write_results
+from redink.pipelines.staff import Staff, hire
+from redink.problems import fingerprint
+from redink.problems.draw import ProblemSets, Sizes, draw_sets
+from redink.progress import Advance
+from redink.prompts import Prompt, load_prompt
+from redink.run import Run
+from redink.stages.attempts import attempt
+from redink.stages.corrections import write_corrections
+from redink.stages.pairs import STEP_ENDS, confirmation_pair, error_pair, own_corrections
+from redink.stages.reviews import correction_prompt, review
+from redink.stages.thoughts import write_thoughts
+from redink.training.cross_dpo import train_cross_dpo
+from redink.training.encoding import Lesson
+from redink.training.hsft import train_hsft
+from redink.types import (
+    Attempt,
+    CorrectionRow,
+    OwnCorrection,
+    PreferencePair,
+    Problem,
+    Review,
+    Row,
+    ThoughtRow,
+)
+
+STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
+MODELS = ("base", "hsft", "cross_dpo")
+NO_PROBLEMS_LEFT = "See the run directory's *.rejected.jsonl and *.quarantine.jsonl for the reasons."
+
+
+def supercorrect(run: Run, data_dir: Path | None = None, until: str = "evaluate") -> Results | None:
+    """Do every stage up to `until` (one of `STAGES`), going on where the run directory left off.
+
+    Returns the results once the evaluation is done, else None. Raises `Failure` for what the user can mend.
+    """
+    return _SuperCorrect(run, data_dir).until(until)
+
+
+class _SuperCorrect:
+    """The stages of one run; each reads what the ones before it wrote."""
+
+    def __init__(self, run: Run, data_dir: Path | None) -> None:
+        self.run, self.recipe = run, run.recipe
+        self.sets = self._problems(data_dir)
+        self.staff: Staff = hire(self.recipe)
+        self.solve, self.correct = load_prompt(self.recipe.prompts.solve), load_prompt(self.recipe.prompts.correct)
+        self.base_prompt = load_prompt(self.recipe.prompts.base)
+        self._student: Student | None = None
+
+    def until(self, last: str) -> Results | None:
+        """The method, in the order of the paper."""
+        done = STAGES.index(last)
+        try:
+            thoughts = self.thoughts()
+            if done >= 1:
+                self.hsft(thoughts)
+            if done >= 2:
+                attempts = self.attempts()
+            if done >= 3:
+                corrections = self.corrections(attempts)
+            if done >= 4:
+                pairs = self.pairs(attempts, corrections)
+            if done >= 5:
+                self.cross_dpo(pairs)
+            return self.evaluate() if done >= 6 else None
+        finally:
+            self.run.wait(self.staff.leave())
+            self._books()
+
+    # ------------------------------------------------------------------ data
+
+    def _problems(self, data_dir: Path | None) -> ProblemSets:
+        names = ("thoughts", "errors", "evaluation")
+        files = [self.run.path(f"problems.{name}.jsonl") for name in names]
+        if all(file.exists() for file in files):
+            return ProblemSets(*(self.run.rows(f"problems.{name}", Problem) for name in names))
+        wanted = self.recipe.problems
+        sets = draw_sets(
+            wanted.sources,
+            wanted.evaluation_sources,
+            Sizes(wanted.thoughts, wanted.errors, wanted.evaluation),
+            held_out_only=wanted.held_out,
+            seed=self.recipe.seed,
+            data_dir=data_dir,
+        )
+        for name in names:
+            self.run.keep(f"problems.{name}", lambda name=name: getattr(sets, name), Problem)  # type: ignore[misc]
+        return sets
+
+    def thoughts(self) -> list[ThoughtRow]:
+        """D_sft: the teacher writes thoughts, the inspector checks them (section 3.1)."""
+
+        def make(problems: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
+            teacher, inspector = self.staff.teacher, self.staff.inspector
+            return self.run.wait(write_thoughts(problems, teacher, inspector, self.recipe.inspector.rounds, advance))
+
+        rows = self.run.stage("thoughts", ThoughtRow, self.sets.thoughts, make)
+        if not rows:
+            raise Failure("no thought was accepted.", NO_PROBLEMS_LEFT)
+        return rows
+
+    def hsft(self, thoughts: Sequence[ThoughtRow]) -> None:
+        """Fine-tune the base student on the thoughts."""
+        if self.run.path("hsft").exists():
+            return
+        asked = {problem.id: problem.question for problem in self.sets.thoughts}
+        lessons = [
+            Lesson(self.solve.render(question=asked[row.problem_id]), render_thought(row.thought)) for row in thoughts
+        ]
+        lessons += self._replayed(round(self.recipe.hsft.replay * len(thoughts)))
+        report = train_hsft(self.student("base"), lessons, self.recipe.hsft, self.run.path("hsft"), self.seed("hsft"))
+        self.run.say(f"hsft: {report.rows} rows ({report.too_long} too long), {report.steps} steps")
+
+    def _replayed(self, count: int) -> list[Lesson]:
+        """The base student's own reviews of its own solutions, so that HSFT does not erase the skill."""
+        if not count:
+            return []
+        problems = self.sets.thoughts[:count]
+        attempts = self._attempts("replay.attempts", "base", problems, self.sampling("replay", 1.0), 1)
+        reviews = self._reviews("replay.reviews", "base", problems, attempts, self.sampling("replay", 1.0), 1)
+        return [
+            Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
+            for problem, written, row in zip(problems, attempts, reviews, strict=True)
+            if not row.truncated
+        ]
+
+    def attempts(self) -> list[Attempt]:
+        """The HSFT student solves problems held apart: wrong ones are the error set (section 3.2)."""
+        wanted = self.recipe.sampling
+        sampling = self.sampling("attempts", wanted.temperature)
+        return self._attempts("attempts", "hsft", self.sets.errors, sampling, wanted.samples)
+
+    def corrections(self, attempts: Sequence[Attempt]) -> list[CorrectionRow]:
+        """T⁺: the teacher marks the first wrong step of each wrong attempt, inspected."""
+        chosen = first_wrong(attempts, self.recipe.pairs.per_problem)
+        rows = self._corrections("corrections", self.sets.errors, chosen)
+        if not rows:
+            raise Failure(f"none of {len(chosen)} wrong attempts could be corrected.", NO_PROBLEMS_LEFT)
+        return rows
+
+    def pairs(self, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> list[PreferencePair]:
+        """D_corr: the student continues the teacher's prefix itself; its side is rejected."""
+        problems, written = self._about(corrections, attempts)
+        own = self._own_corrections(problems, written, corrections)
+
+        def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
+            advance(len(rows))
+            return [error_pair(problems[i], written[i], corrections[i], own[i], self.correct) for i in rows]
+
+        pairs = self.run.stage("pairs", PreferencePair, range(len(corrections)), make)
+        pairs += self._confirmations([row for row in attempts if row.verdict.right][: len(corrections)])
+        if not pairs:
+            raise Failure("no preference pair was made: the student's own corrections are all right.", NO_PROBLEMS_LEFT)
+        return pairs
+
+    def _own_corrections(
+        self, problems: Sequence[Problem], written: Sequence[Attempt], corrections: Sequence[CorrectionRow]
+    ) -> list[OwnCorrection]:
+        sampling = self.sampling("own_corrections", self.recipe.sampling.temperature, STEP_ENDS)
+
+        def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
+            return own_corrections(
+                [problems[i] for i in rows],
+                [written[i] for i in rows],
+                [corrections[i] for i in rows],
+                self.student("hsft"),
+                self.correct,
+                _numbered(sampling, number),
+                advance,
+            )
+
+        return self.run.stage("own_corrections", OwnCorrection, range(len(corrections)), make)
+
+    def _confirmations(self, attempts: Sequence[Attempt]) -> list[PreferencePair]:
+        """Pairs on right solutions: the plain step over the student's false alarm (a recipe switch)."""
+        samples = self.recipe.pairs.confirmations
+        if not samples or not attempts:
+            return []
+        by_id = {problem.id: problem for problem in self.sets.errors}
+        problems = [by_id[row.problem_id] for row in attempts]
+        alarms = self._reviews("alarms", "hsft", problems, attempts, self.sampling("alarms", 1.0), samples)
+
+        def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
+            advance(len(rows))
+            return [
+                confirmation_pair(problems[i // samples], attempts[i // samples], alarms[i], self.correct) for i in rows
+            ]
+
+        return self.run.stage("confirmations", PreferencePair, range(len(alarms)), make)
+
+    def cross_dpo(self, pairs: Sequence[PreferencePair]) -> None:
+        """Cross-DPO from the HSFT student, which is also the frozen reference (eq. 8)."""
+        out = self.run.path("cross_dpo")
+        if out.exists():
+            return
+        report = train_cross_dpo(self.student("hsft"), pairs, self.recipe.cross_dpo, out, self.seed("cross_dpo"))
+        self._student = None
+        self.run.say(f"cross_dpo: {report.rows} pairs ({report.too_long} too long), {report.steps} steps")
+
+    # ------------------------------------------------------------------ evaluation
+
+    def evaluate(self) -> Results:
+        """t1, self-correction at t2 and step errors of base, HSFT and Cross-DPO on problems no stage has seen."""
+        results = Results(
+            recipe=self.recipe.name,
+            student=self.recipe.student,
+            seed=self.recipe.seed,
+            problems=len(self.sets.evaluation),
+            panels=tuple(self._panel(model) for model in MODELS),
+            counts=tuple(self.run.counts()),
+        )
+        write_results(self.run.path("results.json"), results)
+        return results
+
+    def _panel(self, model: str) -> Panel:
+        problems, greedy = self.sets.evaluation, self.sampling("evaluate", 0.0)
+        attempts = self._attempts(f"evaluate.{model}.attempts", model, problems, greedy, 1)
+        reviews = self._reviews(f"evaluate.{model}.reviews", model, problems, attempts, greedy, 1)
+        wrong = [row for row in attempts if not row.verdict.right]
+        corrections = self._corrections(f"evaluate.{model}.corrections", problems, wrong)
+        return panel(model, problems, attempts, reviews, corrections)
+
+    # ------------------------------------------------------------------ what the stages share
+
+    def seed(self, purpose: str) -> int:
+        """A seed of its own for each purpose, derived from the recipe's."""
+        return derived_seed(self.recipe.seed, purpose)
+
+    def sampling(self, purpose: str, temperature: float, stop: tuple[str, ...] = ("</Answer>",)) -> Sampling:
+        """The recipe's sampling at this temperature (0: greedy)."""
+        wanted = self.recipe.sampling
+        return Sampling(
+            temperature=temperature,
+            top_p=wanted.top_p,
+            max_new_tokens=wanted.max_new_tokens,
+            stop=stop,
+            seed=self.seed(purpose),
+            batch_rows=wanted.batch_rows,
+        )
+
+    def student(self, model: str) -> Student:
+        """Base, HSFT or Cross-DPO student; the last one asked for stays in memory."""
+        name = self.recipe.student if model == "base" else str(self.run.path(model))
+        if self._student is None or self._student.name != name:
+            self._student = Student.load(name)
+        return self._student
+
+    def _prompt_of(self, model: str) -> Prompt:
+        return self.base_prompt if model == "base" else self.solve
+
+    def _attempts(
+        self, stage: str, model: str, problems: Sequence[Problem], sampling: Sampling, samples: int
+    ) -> list[Attempt]:
+        def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
+            drawn = _numbered(sampling, number, samples)
+            return attempt(rows, self.student(model), self._prompt_of(model), drawn, advance)
+
+        return self.run.stage(stage, Attempt, problems, make, per_input=samples, unit="solutions")
+
+    def _reviews(
+        self,
+        stage: str,
+        model: str,
+        problems: Sequence[Problem],
+        attempts: Sequence[Attempt],
+        sampling: Sampling,
+        samples: int,
+    ) -> list[Review]:
+        longer = _with_length(sampling, self.recipe.sampling.max_review_tokens)
+
+        def make(rows: Sequence[tuple[Problem, Attempt]], number: int, advance: Advance) -> Sequence[Row]:
+            about, written = [row[0] for row in rows], [row[1] for row in rows]
+            return review(
+                about, written, self.student(model), self.correct, _numbered(longer, number, samples), advance
+            )
+
+        inputs = list(zip(problems, attempts, strict=True))
+        return self.run.stage(stage, Review, inputs, make, per_input=samples, unit="reviews")
+
+    def _corrections(self, stage: str, problems: Sequence[Problem], wrong: Sequence[Attempt]) -> list[CorrectionRow]:
+        by_id = {problem.id: problem for problem in problems}
+
+        def make(rows: Sequence[Attempt], number: int, advance: Advance) -> Sequence[Row]:
+            about = [by_id[row.problem_id] for row in rows]
+            teacher, inspector = self.staff.teacher, self.staff.inspector
+            return self.run.wait(
+                write_corrections(about, rows, teacher, inspector, self.recipe.inspector.rounds, advance)
+            )
+
+        return self.run.stage(stage, CorrectionRow, wrong, make)
+
+    def _about(
+        self, corrections: Sequence[CorrectionRow], attempts: Sequence[Attempt]
+    ) -> tuple[list[Problem], list[Attempt]]:
+        """Problem and attempt of each correction, aligned."""
+        problems = {problem.id: problem for problem in self.sets.errors}
+        written = {(row.problem_id, row.sample): row for row in attempts}
+        return (
+            [problems[row.problem_id] for row in corrections],
+            [written[row.problem_id, row.sample] for row in corrections],
+        )
+
+    def _books(self) -> None:
+        fingerprints = {name: fingerprint(getattr(self.sets, name)) for name in ("thoughts", "errors", "evaluation")}
+        purposes = ("hsft", "attempts", "own_corrections", "alarms", "cross_dpo", "evaluate")
+        self.run.write_manifest(fingerprints, {purpose: self.seed(purpose) for purpose in purposes})
+
+
+def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:
+    """The error set: up to `per_problem` wrong attempts of each problem, no two with the same text."""
+    kept: dict[str, list[Attempt]] = {}
+    for row in attempts:
+        held = kept.setdefault(row.problem_id, [])
+        new = row.text not in {other.text for other in held}
+        if row.verdict.outcome != "right" and new and len(held) < per_problem:
+            held.append(row)
+    return [row for held in kept.values() for row in held]
+
+
+def _numbered(sampling: Sampling, number: int, samples: int = 1) -> Sampling:
+    """The same sampling with a seed for chunk `number`."""
+    return Sampling(**{**vars(sampling), "seed": derived_seed(sampling.seed, number), "samples": samples})
+
+
+def _with_length(sampling: Sampling, max_new_tokens: int) -> Sampling:
+    return Sampling(**{**vars(sampling), "max_new_tokens": max_new_tokens})

@@ -1,0 +1,105 @@
+"""The three problem sets of a run: for thoughts, for the error set and for evaluation; no question stands in two."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from redink.failures import Failure
+from redink.problems.folds import held_out
+from redink.problems.questions import question_key
+from redink.problems.sets import refuse_overlap
+from redink.problems.sources import load_problems
+from redink.types import Problem
+
+PUBLISHED_SPLITS = ("gsm8k", "math")
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many problems each set gets."""
+
+    thoughts: int
+    errors: int
+    evaluation: int
+
+
+@dataclass(frozen=True)
+class ProblemSets:
+    """Disjoint by normalised question and by id."""
+
+    thoughts: list[Problem]
+    errors: list[Problem]
+    evaluation: list[Problem]
+
+
+def draw_sets(
+    sources: Sequence[str],
+    evaluation_sources: Sequence[str],
+    sizes: Sizes,
+    *,
+    held_out_only: bool = False,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> ProblemSets:
+    """Draw the sets, each mixed evenly from its sources, the same for the same seed.
+
+    Published sets give their train split to thoughts and errors and their test split to evaluation. With
+    `held_out_only` the evaluation set holds only questions that the bundled student's pre-training never saw.
+    Raises `Failure` if a source has too few distinct questions or two sets would overlap.
+    """
+    taken: set[str] = set()
+    tests = list(evaluation_sources or sources)
+    evaluation = _mixed(tests, sizes.evaluation, "test", taken, seed, data_dir, held_out_only)
+    thoughts = _mixed(sources, sizes.thoughts, "train", taken, seed, data_dir, False)
+    errors = _mixed(sources, sizes.errors, "train", taken, seed, data_dir, False)
+    sets = ProblemSets(thoughts, errors, evaluation)
+    refuse_overlap(thoughts=thoughts, errors=errors, evaluation=evaluation)
+    return sets
+
+
+def _mixed(
+    sources: Sequence[str], count: int, split: str, taken: set[str], seed: int, data_dir: Path | None, fold: bool
+) -> list[Problem]:
+    """`count` problems, in even parts from each source, none of them in `taken` (which grows)."""
+    each, more = divmod(count, len(sources))
+    chosen = [
+        problem
+        for index, source in enumerate(sources)
+        for problem in _from_source(source, each + (index < more), split, taken, seed, data_dir, fold)
+    ]
+    random.Random(seed).shuffle(chosen)
+    return chosen
+
+
+def _from_source(
+    source: str, count: int, split: str, taken: set[str], seed: int, data_dir: Path | None, fold: bool
+) -> list[Problem]:
+    pool = _pool(source, count, split, taken, seed, data_dir, fold)
+    chosen: list[Problem] = []
+    for problem in pool:
+        if len(chosen) == count:
+            break
+        key = question_key(problem.question)
+        if key not in taken and (not fold or held_out(problem.question)):
+            taken.add(key)
+            chosen.append(problem)
+    if len(chosen) < count:
+        raise Failure(
+            f"{source} ({split}) has only {len(chosen)} distinct questions left of {count} asked for.",
+            "Ask for fewer in [problems], or add a source.",
+        )
+    return chosen
+
+
+def _pool(
+    source: str, count: int, split: str, taken: set[str], seed: int, data_dir: Path | None, fold: bool
+) -> list[Problem]:
+    """Enough candidates: all of a published split or a file, shuffled; a generous draw from a generator."""
+    if source in PUBLISHED_SPLITS or source.endswith(".jsonl"):
+        pool = load_problems(source, data_dir=data_dir, split=split)
+        random.Random(seed).shuffle(pool)
+        return pool
+    return load_problems(source, limit=(count * (6 if fold else 1)) + len(taken) + 50, seed=seed)

@@ -1,0 +1,185 @@
+"""A recipe: everything a run is told, in one TOML file; unknown keys are refused with the nearest known one."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+import types
+import typing
+from collections.abc import Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field, ValidationError
+
+from redink.failures import BadInput, BadRecipe
+from redink.training.settings import CrossDPOSettings, HSFTSettings
+from redink.types import Row
+
+
+class ProblemsRecipe(Row):
+    """Which problems, and how many for each of the three disjoint sets."""
+
+    sources: tuple[str, ...] = Field(description="Sources of the thought and error sets, mixed evenly.")
+    evaluation_sources: tuple[str, ...] = Field((), description="Sources of the evaluation set; () means `sources`.")
+    thoughts: int = Field(gt=0, description="Problems for D_sft.")
+    errors: int = Field(gt=0, description="Problems held apart for the error set.")
+    evaluation: int = Field(gt=0, description="Problems that no stage sees.")
+    held_out: bool = Field(False, description="Evaluate only on questions that the bundled student never saw.")
+
+
+class TeacherRecipe(Row):
+    """Who teaches, or inspects."""
+
+    kind: Literal["reference", "openai", "none"] = Field(
+        "reference", description="'reference': offline, by rule; 'openai': any compatible server; 'none': no inspector."
+    )
+    error_rate: float = Field(0.0, ge=0, le=1, description="Share of seeded mistakes (reference teacher only).")
+    model: str = Field("", description="The model's name at the server.")
+    base_url: str = Field("https://api.openai.com/v1", description="The server.")
+    key_name: str = Field("OPENAI_API_KEY", description="Name of the environment variable that holds the key.")
+    temperature: float = Field(0.0, ge=0)
+    max_tokens: int = Field(4096, gt=0)
+    rounds: int = Field(3, ge=1, le=3, description="Inspection rounds (paper: at most 3).")
+
+
+class PromptsRecipe(Row):
+    """A bundled prompt's name or a file of the user's, for each use."""
+
+    base: str = Field("style_cot", description="How the base student is asked (table 8's styles, or any).")
+    solve: str = Field("solve_hierarchical", description="P_stu: solve in hierarchical form.")
+    correct: str = Field("correct", description="P_c: correct without the gold solution (student).")
+    extract_thought: str = Field("extract_thought", description="P_tea: write a thought from the gold solution.")
+    correct_with_solution: str = Field("correct_with_solution", description="Grounded P_c (teacher).")
+    inspect_thought: str = Field("inspect_thought", description="Inspect a thought.")
+    inspect_trace: str = Field("inspect_trace", description="Inspect a correction trace.")
+
+
+class SamplingRecipe(Row):
+    """How attempts and own corrections are drawn."""
+
+    temperature: float = Field(0.7, ge=0)
+    top_p: float = Field(1.0, gt=0, le=1)
+    samples: int = Field(1, ge=1, description="Attempts per error-set problem.")
+    max_new_tokens: int = Field(1024, ge=1, description="Longest solution.")
+    max_review_tokens: int = Field(1536, ge=1, description="Longest review.")
+    batch_rows: int = Field(32, ge=1, description="Rows per generation batch.")
+
+
+class PairsRecipe(Row):
+    """Which pairs are made."""
+
+    per_problem: int = Field(1, ge=1, description="Wrong attempts used per problem.")
+    confirmations: int = Field(
+        0,
+        ge=0,
+        description="Not in the paper. Reviews drawn per right attempt to find false alarms, which become pairs "
+        "that prefer the plain step.",
+    )
+
+
+class Recipe(Row):
+    """A SuperCorrect run."""
+
+    name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="The run directory's name.")
+    seed: int = Field(0, ge=0)
+    student: str = Field("bundled", description="bundled, smollm2, a local folder or a hub id.")
+    problems: ProblemsRecipe
+    teacher: TeacherRecipe = Field(default_factory=TeacherRecipe)
+    inspector: TeacherRecipe = Field(default_factory=TeacherRecipe)
+    prompts: PromptsRecipe = Field(default_factory=PromptsRecipe)
+    sampling: SamplingRecipe = Field(default_factory=SamplingRecipe)
+    hsft: HSFTSettings = Field(default_factory=HSFTSettings)
+    pairs: PairsRecipe = Field(default_factory=PairsRecipe)
+    cross_dpo: CrossDPOSettings = Field(default_factory=CrossDPOSettings)
+
+    def limited(self, limit: int) -> Recipe:
+        """The same recipe with at most `limit` problems in each set."""
+        sizes = {name: min(limit, getattr(self.problems, name)) for name in ("thoughts", "errors", "evaluation")}
+        return self.model_copy(update={"problems": self.problems.model_copy(update=sizes)})
+
+
+def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
+    """Load a recipe by bundled name ('demo') or path, with `key.sub=value` overrides (values as in TOML).
+
+    Raises `BadRecipe` for an unknown key (with the nearest known one) or a value that does not fit, and
+    `BadInput` for a file that is missing or is not TOML.
+    """
+    path, text = _read(name)
+    try:
+        values: dict[str, Any] = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as failure:
+        raise BadInput(path, f"is not TOML ({failure}).", "See recipes/demo.toml for the form.") from None
+    for override in overrides:
+        _override(values, override)
+    return validated(values, path)
+
+
+def validated(values: dict[str, Any], path: str) -> Recipe:
+    """The recipe of a table of values; raises `BadRecipe` naming `path` and the key."""
+    _refuse_unknown(values, Recipe, path, ())
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as failure:
+        first = failure.errors()[0]
+        key = ".".join(str(part) for part in first["loc"])
+        raise BadRecipe(f"{path}: {key}: {first['msg']}.", f"It is {first['input']!r}.") from None
+
+
+def bundled_recipes() -> list[str]:
+    """Names of the recipes inside the package."""
+    return sorted(entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml"))
+
+
+def _folder() -> Traversable:
+    """The recipes in the wheel, or those of the checkout that this module lies in."""
+    packaged = resources.files("redink") / "recipes"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "recipes"
+
+
+def _read(name: str) -> tuple[str, str]:
+    if not name.endswith(".toml") and name in bundled_recipes():
+        return name, (_folder() / f"{name}.toml").read_text("utf-8")
+    try:
+        return name, Path(name).read_text("utf-8")
+    except OSError as failure:
+        near = difflib.get_close_matches(Path(name).stem, bundled_recipes(), 1)
+        hint = f"Did you mean '{near[0]}'?" if near else f"Bundled recipes: {', '.join(bundled_recipes())}."
+        raise BadInput(name, f"the recipe cannot be read ({failure.strerror}).", hint) from None
+
+
+def _override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key.strip():
+        raise BadRecipe(f"--set {override}: is not of the form key.sub=value.", "For example --set hsft.epochs=2")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        values = values.setdefault(parent, {})
+        if not isinstance(values, dict):
+            raise BadRecipe(f"--set {override}: '{parent}' is not a table.", "")
+    values[last] = _toml_value(text.strip())
+
+
+def _toml_value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _refuse_unknown(values: dict[str, Any], model: type[BaseModel], path: str, above: tuple[str, ...]) -> None:
+    for key, value in values.items():
+        if key not in model.model_fields:
+            near = difflib.get_close_matches(key, model.model_fields, 1, cutoff=0.5)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Known keys: {', '.join(model.model_fields)}."
+            raise BadRecipe(f"{path}: unknown key '{'.'.join((*above, key))}'.", hint)
+        inner = _table_of(model.model_fields[key].annotation)
+        if inner is not None and isinstance(value, dict):
+            _refuse_unknown(value, inner, path, (*above, key))
+
+
+def _table_of(annotation: Any) -> type[BaseModel] | None:
+    options = typing.get_args(annotation) if isinstance(annotation, types.UnionType) else (annotation,)
+    return next((option for option in options if isinstance(option, type) and issubclass(option, BaseModel)), None)

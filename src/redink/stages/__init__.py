@@ -1,0 +1,1 @@
+"""Verbs from typed rows to typed rows; every input has one outcome."""

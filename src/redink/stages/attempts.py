@@ -1,0 +1,41 @@
+"""Problems → attempts: the student solves; wrong attempts are the error set (T_err, s_err, y_err)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from redink.answers import grade
+from redink.markup import parse_steps
+from redink.models.student import Completion, Request, Sampling, Student
+from redink.progress import Advance, quiet
+from redink.prompts import Prompt
+from redink.types import Attempt, Problem
+
+STAGE = "attempts"
+
+
+def attempt(
+    problems: Sequence[Problem], student: Student, prompt: Prompt, sampling: Sampling, advance: Advance = quiet
+) -> list[Attempt]:
+    """Draw `sampling.samples` solutions per problem, grouped by problem, each with its verdict."""
+    requests = [Request(prompt.render(question=problem.question)) for problem in problems]
+    replies = student.generate(requests, sampling, advance)
+    return [
+        as_attempt(problem, sample, reply)
+        for problem, drawn in zip(problems, replies, strict=True)
+        for sample, reply in enumerate(drawn)
+    ]
+
+
+def as_attempt(problem: Problem, sample: int, reply: Completion) -> Attempt:
+    """Read steps and answer out of a reply and grade it."""
+    answer, verdict = grade(reply.text, problem.answer)
+    return Attempt(
+        problem_id=problem.id,
+        sample=sample,
+        text=reply.text.strip(),
+        steps=parse_steps(reply.text),
+        answer=answer,
+        verdict=verdict,
+        truncated=reply.truncated,
+    )

@@ -1,0 +1,75 @@
+"""Arithmetic spelled out in small steps, as a teacher writes it inside <Key>."""
+
+from __future__ import annotations
+
+from redink.teaching.equations import Expression
+
+
+def place_values(number: int) -> list[int]:
+    """Split a non-negative integer into its non-zero place values: 205 → [200, 5]; 0 → [0].
+
+    >>> place_values(138)
+    [100, 30, 8]
+    """
+    digits = str(number)
+    parts = [int(digit) * 10 ** (len(digits) - 1 - index) for index, digit in enumerate(digits)]
+    return [part for part in parts if part] or [0]
+
+
+def spell_out(left: int, operator: str, right: int) -> list[str]:
+    """Work out `left operator right` in equations that are each easy; the last one ends in the result.
+
+    `operator` is one of + - * /; division must be exact.
+    Addition and subtraction take the right-hand number one place value at a time; a product
+    multiplies each place value and adds the parts up.
+
+    >>> spell_out(47, "+", 38)
+    ['47 + 30 = 77', '77 + 8 = 85']
+    >>> spell_out(7, "*", 26)
+    ['7 * 20 = 140', '7 * 6 = 42', '140 + 40 = 180', '180 + 2 = 182']
+    """
+    if operator in "+-":
+        return _running(left, operator, right)
+    if operator == "*":
+        return _product(left, right)
+    return [f"{left} / {right} = {left // right}"]
+
+
+def spelled(setup: Expression, result: str) -> str:
+    """How a set-up comes to its result, as it stands in <Key>.
+
+    One operation on whole non-negative numbers whose result is one too is spelled out; anything else is restated.
+
+    >>> from redink.teaching.equations import find_expressions
+    >>> [spelled(setup, "41") for setup in find_expressions("14 + 27, 82 / 4 * 2")]
+    ['14 + 20 = 34, 34 + 7 = 41', '82 / 4 * 2 = 41']
+    """
+    if len(setup.operators) != 1 or not _easy(setup):
+        return f"{setup.text} = {result}"
+    left, right = (int(operand) for operand in setup.operands)
+    return ", ".join(spell_out(left, setup.operators[0], right))
+
+
+def _easy(setup: Expression) -> bool:
+    numbers = (*setup.operands, setup.value)
+    whole = all(number.denominator == 1 and number >= 0 for number in numbers)
+    return whole and setup.operators[0] != "^" and not setup.percent and "(" not in setup.text
+
+
+def _running(left: int, operator: str, right: int) -> list[str]:
+    equations = []
+    for part in place_values(right):
+        value = left + part if operator == "+" else left - part
+        equations.append(f"{left} {operator} {part} = {value}")
+        left = value
+    return equations
+
+
+def _product(left: int, right: int) -> list[str]:
+    parts = place_values(right)
+    equations = [f"{left} * {part} = {left * part}" for part in parts]
+    total = left * parts[0]
+    for part in parts[1:]:
+        equations += _running(total, "+", left * part)
+        total += left * part
+    return equations

@@ -1,0 +1,118 @@
+"""A teacher and an inspector that are chat models, spoken to through prompts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from pydantic import Field
+
+from redink.failures import RowFailure
+from redink.markup import parse_thought, parse_trace, render_thought, render_trace
+from redink.models.chat import ChatModel, ChatSettings, ask
+from redink.prompts import Prompt, load_prompt
+from redink.teaching.protocols import Inspection
+from redink.types import Attempt, CorrectionTrace, Problem, Row, Thought
+
+_VERDICT = re.compile(r"<verdict>([^<]*)</verdict>", re.IGNORECASE)
+_REMARK = re.compile(r"<remark>((?:(?!<remark>).)*?)</remark>", re.IGNORECASE | re.DOTALL)
+
+
+class TeacherPrompts(Row):
+    """What the teacher is asked; each may be a file of the user's with the same fields."""
+
+    thought: Prompt = Field(default_factory=lambda: load_prompt("extract_thought"), description="question, solution")
+    correction: Prompt = Field(
+        default_factory=lambda: load_prompt("correct_with_solution"), description="question, reference, attempt"
+    )
+    remarks: Prompt = Field(default_factory=lambda: load_prompt("remarks"), description="remarks; appended to either")
+
+
+class InspectorPrompts(Row):
+    """What the inspector is asked."""
+
+    thought: Prompt = Field(
+        default_factory=lambda: load_prompt("inspect_thought"), description="question, reference, work"
+    )
+    trace: Prompt = Field(
+        default_factory=lambda: load_prompt("inspect_trace"), description="question, reference, attempt, work"
+    )
+
+
+class LLMTeacher:
+    """Writes thoughts (SuperCorrect, P_tea) and corrections (grounded P_c) from the gold solution."""
+
+    def __init__(
+        self, model: ChatModel, prompts: TeacherPrompts | None = None, settings: ChatSettings | None = None
+    ) -> None:
+        """Bundled prompts and greedy sampling unless others are given."""
+        self.model = model
+        self.prompts = prompts or TeacherPrompts()
+        self.settings = settings or ChatSettings()
+
+    async def thought(self, problem: Problem, remarks: Sequence[str] = ()) -> Thought:
+        """Write a thought; raises `MarkupFailure` if the reply cannot be read, `ReplyFailure` if there is none."""
+        prompt = self.prompts.thought.render(question=problem.question, solution=gold(problem))
+        return parse_thought(await self._reply(prompt, remarks))
+
+    async def correction(self, problem: Problem, attempt: Attempt, remarks: Sequence[str] = ()) -> CorrectionTrace:
+        """Mark and mend an attempt; raises as `thought` does."""
+        prompt = self.prompts.correction.render(
+            question=problem.question, reference=gold(problem), attempt=attempt.text
+        )
+        return parse_trace(await self._reply(prompt, remarks))
+
+    async def _reply(self, prompt: str, remarks: Sequence[str]) -> str:
+        if remarks:
+            prompt += "\n\n" + self.prompts.remarks.render(remarks="\n".join(f"- {remark}" for remark in remarks))
+        return (await self.model.complete(ask(prompt, self.settings))).text
+
+
+class LLMInspector:
+    """Checks thoughts and correction traces against problem and gold solution (SuperCorrect, the inspector LLM)."""
+
+    def __init__(
+        self, model: ChatModel, prompts: InspectorPrompts | None = None, settings: ChatSettings | None = None
+    ) -> None:
+        """Bundled prompts and greedy sampling unless others are given."""
+        self.model = model
+        self.prompts = prompts or InspectorPrompts()
+        self.settings = settings or ChatSettings()
+
+    async def inspect(
+        self, problem: Problem, work: Thought | CorrectionTrace, attempt: Attempt | None = None
+    ) -> Inspection:
+        """Accept the work or say what is wrong with it; a correction trace needs the attempt that it is about.
+
+        Raises `RowFailure` 'unreadable_verdict' if the reply holds no verdict or two that differ.
+        """
+        reply = await self.model.complete(ask(self._prompt(problem, work, attempt), self.settings))
+        return read_inspection(reply.text)
+
+    def _prompt(self, problem: Problem, work: Thought | CorrectionTrace, attempt: Attempt | None) -> str:
+        given = {"question": problem.question, "reference": gold(problem)}
+        if isinstance(work, Thought):
+            return self.prompts.thought.render(**given, work=render_thought(work))
+        if attempt is None:
+            raise ValueError("A correction trace is inspected beside the attempt that it is about.")
+        return self.prompts.trace.render(**given, attempt=attempt.text, work=render_trace(work))
+
+
+def gold(problem: Problem) -> str:
+    """What a teacher may look at: the gold solution, or the gold answer where there is none."""
+    return problem.solution or problem.answer
+
+
+def read_inspection(text: str) -> Inspection:
+    """Read <Verdict> and <Remark>; a refusal without remarks gives the reply itself as the remark.
+
+    Raises `RowFailure` 'unreadable_verdict' unless exactly one verdict, accept or revise, is given.
+    """
+    verdicts = {verdict.strip(" \t\r\n.*`'\"").lower() for verdict in _VERDICT.findall(text)}
+    if verdicts not in ({"accept"}, {"revise"}):
+        found = ", ".join(sorted(map(repr, verdicts))) or "no <Verdict>"
+        raise RowFailure("unreadable_verdict", f"'accept' or 'revise' was expected, found {found}", text)
+    remarks = [remark.strip() for remark in _REMARK.findall(text)]
+    if verdicts == {"revise"} and not any(remarks):
+        remarks = [_VERDICT.sub("", text).strip()]
+    return Inspection(accepted=verdicts == {"accept"}, remarks=tuple(filter(None, remarks)))

@@ -1,0 +1,1 @@
+"""HSFT and Cross-DPO, through TRL."""

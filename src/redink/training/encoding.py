@@ -1,0 +1,69 @@
+"""Rows → token ids, through the student's own rendering; the loss falls on replies only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from datasets import Dataset
+
+from redink.failures import Failure
+from redink.models.student import Student
+from redink.types import PreferencePair
+
+IGNORED = -100
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A prompt and the reply to learn; `ends` says that the reply is complete (end-of-sequence follows)."""
+
+    prompt: str
+    reply: str
+    ends: bool = True
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A dataset, and how many rows were left out because they are longer than the limit."""
+
+    dataset: Dataset
+    too_long: int
+
+
+def encode_lessons(student: Student, lessons: Sequence[Lesson], max_length: int) -> Encoded:
+    """`input_ids` and `labels` per row: labels are −100 on the prompt, so the loss is on the completion only."""
+    rows = [_lesson_row(student, lesson) for lesson in lessons]
+    return _within(rows, max_length, lambda row: len(row["input_ids"]))
+
+
+def _lesson_row(student: Student, lesson: Lesson) -> dict[str, list[int]]:
+    prompt, reply = student.prompt_ids(lesson.prompt), student.reply_ids(lesson.reply, lesson.ends)
+    return {"input_ids": prompt + reply, "labels": [IGNORED] * len(prompt) + reply}
+
+
+def encode_pairs(student: Student, pairs: Sequence[PreferencePair], max_length: int) -> Encoded:
+    """`prompt_ids` (prompt and shared prefix), `chosen_ids` and `rejected_ids` per row.
+
+    End-of-sequence is appended only where a side really ended the reply.
+    """
+    rows = [_pair_row(student, pair) for pair in pairs]
+    return _within(rows, max_length, lambda row: row["length"])
+
+
+def _pair_row(student: Student, pair: PreferencePair) -> dict[str, object]:
+    prompt = student.prompt_ids(pair.prompt) + student.reply_ids(pair.prefix)
+    chosen = student.reply_ids(pair.chosen, pair.chosen_ends)
+    rejected = student.reply_ids(pair.rejected, pair.rejected_ends)
+    length = len(prompt) + max(len(chosen), len(rejected))
+    return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": length}
+
+
+def _within(rows: list, max_length: int, length_of) -> Encoded:  # type: ignore[no-untyped-def,type-arg]
+    kept = [row for row in rows if length_of(row) <= max_length]
+    if not kept:
+        raise Failure(
+            f"none of {len(rows)} training rows is at most max_length = {max_length} tokens long.",
+            "Raise max_length, or look at the rows: an earlier stage may have made none.",
+        )
+    return Encoded(Dataset.from_list(kept), len(rows) - len(kept))

@@ -1,0 +1,189 @@
+"""What HSFT and Cross-DPO share: TRL arguments from settings, resuming, progress, and saving all or nothing."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from redink.failures import Failure
+from redink.models.student import Student
+from redink.progress import Advance, progress
+from redink.rows import unwritable, write_text
+from redink.training.settings import LoRASettings, TrainSettings
+from redink.types import Row
+
+STATE_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
+
+
+class TrainReport(Row):
+    """What a training stage did."""
+
+    rows: int
+    too_long: int
+    steps: int
+    first_loss: float
+    last_loss: float
+
+
+def shared_arguments(settings: TrainSettings, out: Path, seed: int, steps: int) -> dict[str, Any]:
+    """The arguments that SFTConfig and DPOConfig have in common; `steps` is the number of optimiser steps."""
+    bf16 = torch.cuda.is_available() and torch.cuda.is_bf16_supported()
+    return {
+        "output_dir": str(checkpoint_folder(out)),
+        "num_train_epochs": settings.epochs,
+        "learning_rate": settings.learning_rate,
+        "per_device_train_batch_size": settings.batch_size,
+        "gradient_accumulation_steps": settings.accumulation,
+        "warmup_steps": round(settings.warmup * steps),
+        "lr_scheduler_type": settings.scheduler,
+        "weight_decay": settings.weight_decay,
+        "max_grad_norm": settings.max_grad_norm,
+        "gradient_checkpointing": settings.gradient_checkpointing,
+        "max_length": settings.max_length,
+        "bf16": bf16,
+        "seed": seed,
+        "data_seed": seed,
+        "save_steps": settings.save_every,
+        "save_total_limit": 2,
+        "logging_steps": max(1, min(10, steps // 20)),
+        "train_sampling_strategy": "group_by_length",
+        "dataloader_pin_memory": torch.cuda.is_available(),
+        "report_to": [],
+        "disable_tqdm": True,
+    }
+
+
+def optimiser_steps(rows: int, settings: TrainSettings) -> int:
+    """How many optimiser steps `settings.epochs` passes over `rows` rows take (one process)."""
+    forward = -(-rows // settings.batch_size)
+    return max(1, round(settings.epochs * max(1, -(-forward // settings.accumulation))))
+
+
+def checkpoint_folder(out: Path) -> Path:
+    """Where a stage keeps its checkpoints until it is done."""
+    return out.with_name(out.name + ".checkpoints")
+
+
+def lora_config(settings: LoRASettings | None) -> LoraConfig | None:
+    """PEFT's configuration; None trains full weights."""
+    if settings is None:
+        return None
+    modules = settings.target_modules
+    return LoraConfig(
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=modules if isinstance(modules, str) else list(modules),
+        task_type="CAUSAL_LM",
+    )
+
+
+def run(trainer: Trainer, student: Student, out: Path, label: str, too_long: int) -> TrainReport:
+    """Train (or go on from the last whole checkpoint), save the weights to `out`, remove the checkpoints.
+
+    Raises `Failure` when the loss is no longer a number, naming the checkpoint that is still good.
+    """
+    trainer.remove_callback(PrinterCallback)
+    with progress(label, int(_total_steps(trainer)), "steps") as advance:
+        trainer.add_callback(_Watch(advance, checkpoint_folder(out)))
+        try:
+            trainer.train(resume_from_checkpoint=last_checkpoint(checkpoint_folder(out)))
+            report = _report(trainer, too_long)
+            _save(trainer, student, out, report)
+        except OSError as failure:
+            raise unwritable(out, failure) from None
+    return report
+
+
+def _total_steps(trainer: Trainer) -> int:
+    rows = len(trainer.train_dataset)  # type: ignore[arg-type]
+    arguments = trainer.args
+    forward = -(-rows // arguments.per_device_train_batch_size)
+    return max(1, round(arguments.num_train_epochs * max(1, -(-forward // arguments.gradient_accumulation_steps))))
+
+
+def last_checkpoint(folder: Path) -> str | None:
+    """The newest checkpoint that was written to its end (its state file is written last)."""
+    whole = [
+        path
+        for path in folder.glob("checkpoint-*")
+        if all((path / name).exists() for name in STATE_FILES) and _readable(path / "trainer_state.json")
+    ]
+    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
+
+
+def _readable(path: Path) -> bool:
+    try:
+        json.loads(path.read_text())
+    except ValueError:
+        return False
+    return True
+
+
+def _report(trainer: Trainer, too_long: int) -> TrainReport:
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    return TrainReport(
+        rows=len(trainer.train_dataset),  # type: ignore[arg-type]
+        too_long=too_long,
+        steps=trainer.state.global_step,
+        first_loss=losses[0] if losses else float("nan"),
+        last_loss=losses[-1] if losses else float("nan"),
+    )
+
+
+def _save(trainer: Trainer, student: Student, out: Path, report: TrainReport) -> None:
+    part = out.with_name(out.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    student.model = model.merge_and_unload() if isinstance(model, PeftModel) else model
+    student.model.eval()
+    student.model.save_pretrained(part)
+    student.tokenizer.save_pretrained(part)
+    write_text(part / "training_log.jsonl", "".join(json.dumps(_line(e)) + "\n" for e in trainer.state.log_history))
+    write_text(part / "training_report.json", report.model_dump_json(indent=2) + "\n")
+    part.replace(out)
+    shutil.rmtree(checkpoint_folder(out), ignore_errors=True)
+
+
+def _line(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """A log entry without wall-clock figures, so that the same run writes the same file."""
+    timed = ("runtime", "per_second", "num_tokens")
+    return {key: value for key, value in entry.items() if not any(word in key for word in timed)}
+
+
+class _Watch(TrainerCallback):
+    """Shows progress and stops a run whose loss is no longer a number."""
+
+    def __init__(self, advance: Advance, checkpoints: Path) -> None:
+        self.advance, self.checkpoints, self.seen, self.loss = advance, checkpoints, 0, ""
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        self.advance(state.global_step - self.seen, self.loss)
+        self.seen = state.global_step
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        loss = (logs or {}).get("loss")
+        if loss is None:
+            return
+        self.loss = f"loss {loss:.4f}"
+        if not math.isfinite(loss):
+            good = last_checkpoint(self.checkpoints) or "none was saved yet"
+            raise Failure(
+                f"the loss is {loss} at step {state.global_step}.",
+                f"Lower learning_rate. The last good checkpoint is {good}.",
+            )

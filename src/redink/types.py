@@ -1,0 +1,185 @@
+"""The rows that flow through the house: frozen, typed, every field documented.
+
+Names follow the papers (docs/paper_map.md). Rows are written to disk as one JSON object per line (`rows.py`).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class Row(BaseModel):
+    """Base of every row: immutable, no unknown fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Problem(Row):
+    """A question with its gold answer (x, ŷ) and, where there is one, its gold solution (ŝ)."""
+
+    id: str = Field(min_length=1, description="Unique within a run.")
+    question: str = Field(min_length=1, description="What is asked, as the student sees it.")
+    answer: str = Field(min_length=1, description="The gold answer ŷ.")
+    solution: str | None = Field(None, description="The gold worked solution ŝ; only a teacher ever sees it.")
+    subject: str = Field("", description="Group for per-subject figures, e.g. 'algebra' or 'chain_sum'.")
+    level: str | None = Field(None, description="Difficulty as the source states it.")
+    source: str = Field("", description="Where it comes from, e.g. 'gsm8k/train'.")
+
+
+class Step(Row):
+    """One step of a solution: what is done (`text`) and, where it helps, how in detail (`key`)."""
+
+    number: int = Field(ge=1, description="Counts from 1 without gaps within a solution.")
+    text: str = Field(description="What this step does.")
+    key: str | None = Field(None, description="The spelled-out detail inside <Key>; None where there is none.")
+
+
+class Thought(Row):
+    """A hierarchical thought template (T_tea, s_tea; SuperCorrect section 3.1)."""
+
+    steps: tuple[Step, ...] = Field(min_length=1, description="The solution, step by step.")
+    generalized: str | None = Field(None, description="The high-level template: how problems of this kind are solved.")
+    answer: str = Field(min_length=1, description="The final answer.")
+
+
+class LocatedError(Row):
+    """The first wrong step (k), why it is wrong (a_k) and how it should read (c_k); SuperCorrect section 3.2."""
+
+    step: int = Field(ge=1, description="k, the number of the first wrong step.")
+    cause: str = Field(min_length=1, description="a_k: what went wrong.")
+    correction: str = Field(min_length=1, description="c_k: how the step should read.")
+
+
+class CorrectionTrace(Row):
+    """The steps again, cause and correction inside step k, then the steps that follow from the correction.
+
+    `error` is None when the reviewer found every step right.
+    """
+
+    steps: tuple[Step, ...] = Field(
+        min_length=1, description="Steps 1..k as the student wrote them, then the mended rest."
+    )
+    error: LocatedError | None = Field(None, description="The first wrong step; None: no step is wrong.")
+    answer: str = Field(min_length=1, description="The answer after the correction.")
+
+
+Outcome = Literal["right", "wrong", "ungradable"]
+
+
+class Verdict(Row):
+    """What the answer checker says of one answer."""
+
+    outcome: Outcome = Field(description="'ungradable' is never counted as wrong silently: it is a figure of its own.")
+    reason: str = Field("", description="Why, in a few words, e.g. 'no answer found'.")
+    method: str = Field("", description="What decided: 'exact', 'math_verify', …")
+
+    @property
+    def right(self) -> bool:
+        """True only for outcome 'right'."""
+        return self.outcome == "right"
+
+
+class Attempt(Row):
+    """One solution by the student (T_err, s_err, y_err when wrong)."""
+
+    problem_id: str = Field(description="The `Problem.id` it answers.")
+    sample: int = Field(0, ge=0, description="Counts the samples drawn for this problem, from 0.")
+    text: str = Field(description="The reply, as sampled.")
+    steps: tuple[Step, ...] = Field((), description="The steps read from it; empty if none could be read.")
+    answer: str | None = Field(None, description="The answer extracted; None if there is none.")
+    verdict: Verdict = Field(description="The checker's verdict.")
+    truncated: bool = Field(False, description="The reply was cut by the token limit.")
+
+
+class ThoughtRow(Row):
+    """One accepted thought (a row of D_sft)."""
+
+    problem_id: str = Field(description="The `Problem.id` it solves.")
+    thought: Thought = Field(description="The accepted thought.")
+    rounds: int = Field(1, ge=1, description="Inspection rounds it took (at most 3).")
+
+
+class CorrectionRow(Row):
+    """One accepted correction trace by the teacher, about one attempt."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="The `Attempt.sample` that was reviewed.")
+    trace: CorrectionTrace = Field(description="The accepted trace.")
+    rounds: int = Field(1, ge=1, description="Inspection rounds it took (at most 3).")
+
+
+class Review(Row):
+    """The student's own review of one of its attempts: what self-correction (t2) and table 6 are measured on."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="The `Attempt.sample` under review.")
+    text: str = Field(description="The review as sampled, without any prefix that was given.")
+    error: LocatedError | None = Field(
+        None, description="The error it marked; None if it marked none or is unreadable."
+    )
+    answer: str | None = Field(None, description="The answer at t2.")
+    verdict: Verdict = Field(description="The checker's verdict on `answer`.")
+    truncated: bool = Field(False, description="The review was cut by the token limit.")
+
+
+class PreferencePair(Row):
+    """A row of D_corr: both sides continue the same prompt and the same k−1 right steps (SuperCorrect eq. 8)."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="The `Attempt.sample` the pair is about.")
+    prompt: str = Field(description="The correction prompt P_c with problem and wrong solution: the user's message.")
+    prefix: str = Field(description="The first k−1 steps of the trace, shared; empty for k = 1.")
+    chosen: str = Field(min_length=1, description="Teacher's step k with (a⁺, c⁺).")
+    rejected: str = Field(min_length=1, description="Student's continuation of the same prefix with (a⁻, c⁻).")
+    chosen_ends: bool = Field(False, description="The chosen side ends the reply (an end-of-sequence token follows).")
+    rejected_ends: bool = Field(False, description="The rejected side ends the reply.")
+    kind: Literal["error", "confirmation"] = Field(
+        "error", description="'confirmation': the attempt is right and the rejected side is a false alarm."
+    )
+
+
+class Quarantined(Row):
+    """A row that could not be made: kept with its reason and its raw text, never silently dropped."""
+
+    problem_id: str = Field(description="The `Problem.id`, or the file and line if it has none.")
+    sample: int = Field(0, ge=0, description="The sample, where there are several per problem.")
+    stage: str = Field(description="The stage that quarantined it.")
+    reason: str = Field(min_length=1, description="A short fixed name, e.g. 'missing_answer'.")
+    detail: str = Field("", description="What exactly, for people.")
+    raw: str = Field("", description="The text as it came.")
+
+
+class StageCounts(Row):
+    """The books of one stage: accepted + rejected + quarantined = inputs, always."""
+
+    stage: str = Field(description="The stage's name.")
+    inputs: int = Field(ge=0, description="Rows that entered.")
+    accepted: int = Field(ge=0, description="Rows that came out.")
+    rejected: int = Field(0, ge=0, description="Rows left out for a stated reason (see `reasons`).")
+    quarantined: int = Field(0, ge=0, description="Rows that could not be made; kept in quarantine.jsonl.")
+    reasons: dict[str, int] = Field(default_factory=dict, description="How many were left out, by reason.")
+
+    @property
+    def balanced(self) -> bool:
+        """True if nothing is lost."""
+        return self.accepted + self.rejected + self.quarantined == self.inputs
+
+
+class Rejected(Row):
+    """An input left out for a stated reason, e.g. a pair whose student side is right: counted, and named."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="The sample, where there are several per problem.")
+    stage: str = Field(description="The stage that left it out.")
+    reason: str = Field(min_length=1, description="A short fixed name, e.g. 'student_is_right'.")
+
+
+class OwnCorrection(Row):
+    """The student's own continuation of the teacher's prefix (a⁻, c⁻), sampled without the gold solution."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="The `Attempt.sample` under review.")
+    text: str = Field(description="Step k as the student reviews it.")
+    ends: bool = Field(False, description="The student ended its reply here.")

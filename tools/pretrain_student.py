@@ -1,0 +1,433 @@
+"""Pre-train the tiny student that ships in `src/redink/assets/student`.
+
+    python tools/pretrain_student.py --out tools/out/student --tokens 10_000_000
+
+What it learns, by design (docs/student.md): plain chains of thought for short story problems (half-learned),
+arithmetic in small steps (drills), and reviewing a solution with perfect copying but *weak judgement*: most
+wrong steps pass unnoticed. It never sees a hierarchical thought as an answer to a question, and no question
+for which `held_out` is true. Killed and started again with the same command, it continues.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import random
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+from redink.problems import load_problems, stories
+from redink.problems.folds import held_out
+from redink.teaching.arithmetic import spell_out
+from redink.types import Problem
+
+CHAIN_SUM = "reasoning_gym:chain_sum?min_terms=3&max_terms=4&min_digits=1&max_digits=2&within=0..199"
+VERBS = {"+": "Add", "-": "Subtract", "*": "Multiply"}
+EQUATION = re.compile(r"(\d+) ([-+*]) (\d+) = ")
+OUTCOMES = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
+
+
+@dataclass(frozen=True)
+class Equation:
+    """`left operator right`, and the value that the solution states for it (right or not)."""
+
+    left: int
+    operator: str
+    right: int
+    stated: int
+
+    @property
+    def value(self) -> int:
+        return OUTCOMES[self.operator](self.left, self.right)
+
+    @property
+    def setup(self) -> str:
+        return f"{self.left} {self.operator} {self.right}"
+
+
+def gold_equations(problem: Problem) -> list[Equation]:
+    found = [(int(a), op, int(b)) for a, op, b in EQUATION.findall(problem.solution or "")]
+    return [Equation(a, op, b, OUTCOMES[op](a, b)) for a, op, b in found]
+
+
+# ---------------------------------------------------------------- how a solution reads
+
+
+def spelled(equation: Equation, slip: random.Random | None = None) -> list[str]:
+    """The equation in small steps; with `slip`, one of them is off and the rest follow from it."""
+    if equation.stated == equation.value or slip is None:
+        return spell_out(equation.left, equation.operator, equation.right)
+    return slipped(spell_out(equation.left, equation.operator, equation.right), equation.stated - equation.value, slip)
+
+
+def slipped(lines: list[str], offset: int, rng: random.Random) -> list[str]:
+    """Make one small step wrong by `offset`; later steps that use its value carry it on."""
+    at = rng.randrange(len(lines))
+    moved: dict[int, int] = {}
+    result = []
+    for index, line in enumerate(lines):
+        left, operator, right, _, value = line.split()
+        a, b = moved.get(int(left), int(left)), moved.get(int(right), int(right)) if operator != "*" else int(right)
+        new = OUTCOMES[operator](a, b) + (offset if index == at else 0)
+        if index >= at:
+            moved = {int(value): new}
+        result.append(f"{a} {operator} {b} = {new}")
+    return result
+
+
+def step_body(equation: Equation, keyed: bool, rng: random.Random) -> tuple[str, Equation]:
+    """The inside of one step, and the equation with the value that this step really ends in."""
+    if not keyed:
+        return f"{equation.setup} = {equation.stated}", equation
+    lines = spelled(equation, rng)
+    ended = Equation(equation.left, equation.operator, equation.right, int(lines[-1].rsplit(" ", 1)[1]))
+    return f"{equation.setup}<Key>{', '.join(lines)}</Key>", ended
+
+
+def generalized(equations: list[Equation]) -> str:
+    verbs = [VERBS[equation.operator] for equation in equations]
+    kept = [verb for index, verb in enumerate(verbs) if index == 0 or verb != verbs[index - 1]]
+    sentence = ", then ".join([kept[0], *(verb.lower() for verb in kept[1:])])
+    return f"<Generalized>{sentence}.</Generalized>"
+
+
+def plain_solution(equations: list[Equation]) -> str:
+    steps = [f"<Step{n}>{e.setup} = {e.stated}</Step{n}>" for n, e in enumerate(equations, 1)]
+    return "\n".join([*steps, f"<Answer>{equations[-1].stated}</Answer>"])
+
+
+# ---------------------------------------------------------------- wrong solutions
+
+
+def follow(equations: list[Equation], gold: list[Equation], start: int, moved: dict[int, int]) -> list[Equation]:
+    """Recompute the gold equations after `start` where they use a value that has changed."""
+    for equation in gold[start:]:
+        left, right = moved.get(equation.left, equation.left), moved.get(equation.right, equation.right)
+        value = OUTCOMES[equation.operator](left, right)
+        moved[equation.value] = value
+        equations.append(Equation(left, equation.operator, right, value))
+    return equations
+
+
+def wrong_equation(gold: list[Equation], at: int, rng: random.Random) -> Equation:
+    """Replace equation `at` by a wrong one: an arithmetic slip, another operator or another number."""
+    right = gold[at]
+    kind = rng.choices(("slip", "operator", "operand"), (0.5, 0.2, 0.3))[0]
+    if kind == "slip":
+        return Equation(right.left, right.operator, right.right, right.value + rng.choice(OFFSETS))
+    if kind == "operator":
+        operator = rng.choice([op for op in "+-*" if op != right.operator and (op != "*" or right.right < 10)])
+        return Equation(right.left, operator, right.right, OUTCOMES[operator](right.left, right.right))
+    others = {n for e in gold[: at + 1] for n in (e.left, e.right)} | {right.right + rng.choice((-2, -1, 1, 10))}
+    number = rng.choice(sorted(others - {right.right, right.left}) or [right.right + 1])
+    left, new = (right.left, number) if rng.random() < 0.7 else (number, right.right)
+    return Equation(left, right.operator, new, OUTCOMES[right.operator](left, new))
+
+
+OFFSETS = (-10, -10, -2, -1, -1, 1, 1, 2, 10, 10)
+
+
+def misstep(gold: list[Equation], rng: random.Random) -> tuple[int, Equation] | None:
+    """A step number (from 0) and a wrong equation for it; None where the draw leaves the numbers we teach."""
+    at = rng.randrange(len(gold))
+    wrong = wrong_equation(gold, at, rng)
+    fits = 0 <= wrong.stated <= stories.LIMIT and wrong.value >= 0 and wrong.stated != gold[at].value
+    return (at, wrong) if fits and wrong.right >= 0 and wrong.left >= 0 else None
+
+
+# ---------------------------------------------------------------- rows of the corpus
+
+
+@dataclass(frozen=True)
+class Document:
+    """One row of the corpus: loss falls on `reply` only."""
+
+    kind: str
+    prompt: str
+    reply: str
+
+
+def solving(problem: Problem) -> Document:
+    return Document("solve", f"Question: {problem.question}\nSolution:\n", plain_solution(gold_equations(problem)))
+
+
+def drill(rng: random.Random) -> Document:
+    lines = []
+    for _ in range(5):
+        operator = rng.choice("++--*")
+        a, b = (rng.randint(2, 7), rng.randint(2, 28)) if operator == "*" else (rng.randint(2, 150), rng.randint(2, 79))
+        a, b = (max(a, b), min(a, b)) if operator == "-" else (a, b)
+        if a + b <= stories.LIMIT or operator != "+":
+            lines.append(f"{a} {operator} {b}: {', '.join(spell_out(a, operator, b))}")
+    return Document("drill", "", "\n".join(lines))
+
+
+FIND_SETUP, FIND_SLIP, FALSE_ALARM, BAD_PLACE, BAD_CORRECTION = 0.42, 0.42, 0.08, 0.1, 0.15
+
+
+def reviewing(problem: Problem, rng: random.Random) -> Document:
+    """A review of a right (4 in 10) or wrong solution, by a reviewer of perfect copying and weak judgement."""
+    gold, keyed = gold_equations(problem), rng.random() < 0.65
+    drawn = misstep(gold, rng) if rng.random() < 0.6 else None
+    written = list(gold)
+    at = len(gold)
+    if drawn:
+        at, wrong = drawn
+        body, ended = step_body(wrong, keyed, rng)
+        if not 0 <= ended.stated <= stories.LIMIT or any(int(n) > stories.LIMIT for n in re.findall(r"\d+", body)):
+            return reviewing(problem, rng)
+        written = follow([*gold[:at], ended], gold, at + 1, {gold[at].value: ended.stated})
+        if any(not 0 <= e.stated <= stories.LIMIT for e in written) or ended.stated == gold[at].value:
+            return reviewing(problem, rng)
+        bodies = [step_body(e, keyed, rng)[0] for e in written]
+        bodies[at] = body
+    else:
+        bodies = [step_body(e, keyed, rng)[0] for e in written]
+    attempt = attempt_text(bodies, written, keyed)
+    reply = review_text(bodies, written, gold, at, keyed, rng)
+    return Document("review", f"Question: {problem.question}\nSolution:\n{attempt}\nReview:\n", reply)
+
+
+def attempt_text(bodies: list[str], equations: list[Equation], keyed: bool) -> str:
+    steps = [f"<Step{n}>{body}</Step{n}>" for n, body in enumerate(bodies, 1)]
+    middle = [generalized(equations)] if keyed else []
+    return "\n".join([*steps, *middle, f"<Answer>{equations[-1].stated}</Answer>"])
+
+
+def review_text(
+    bodies: list[str], written: list[Equation], gold: list[Equation], at: int, keyed: bool, rng: random.Random
+) -> str:
+    """Copy the steps; perhaps mark one; go on from the correction if there is one."""
+    marked = where_marked(written, gold, at, rng)
+    if marked is None:
+        steps = [f"<Step{n}>{body}</Step{n}>" for n, body in enumerate(bodies, 1)]
+        return "\n".join([*steps, f"<Answer>{written[-1].stated}</Answer>"])
+    cause, mended = marking(written, gold, marked, at, rng)
+    n = marked + 1
+    lines = ", ".join(spelled(mended, rng)) if mended.stated == mended.value else f"{mended.setup} = {mended.stated}"
+    steps = [f"<Step{i}>{body}</Step{i}>" for i, body in enumerate(bodies[:marked], 1)]
+    steps.append(f"<Step{n}>{bodies[marked]}<Cause>{cause}</Cause><Correction>{lines}</Correction></Step{n}>")
+    rest = follow([], gold, n, {gold[marked].value: mended.stated})
+    rest = rest if all(0 <= e.stated <= stories.LIMIT for e in rest) else gold[n:]
+    steps += [f"<Step{i}>{step_body(e, keyed, rng)[0]}</Step{i}>" for i, e in enumerate(rest, n + 1)]
+    answer = rest[-1].stated if rest else mended.stated
+    return "\n".join([*steps, f"<Answer>{answer}</Answer>"])
+
+
+def where_marked(written: list[Equation], gold: list[Equation], at: int, rng: random.Random) -> int | None:
+    """The step that the weak reviewer marks, if any (from 0)."""
+    if at == len(written):
+        return rng.randrange(len(written)) if rng.random() < FALSE_ALARM else None
+    slip = written[at].stated != written[at].value
+    if rng.random() > (FIND_SLIP if slip else FIND_SETUP):
+        return None
+    return rng.randrange(at + 1) if rng.random() < BAD_PLACE else at
+
+
+def marking(
+    written: list[Equation], gold: list[Equation], marked: int, at: int, rng: random.Random
+) -> tuple[str, Equation]:
+    """Cause and mended equation; the correction itself is wrong now and then."""
+    mended, seen = gold[marked], written[marked]
+    if rng.random() < BAD_CORRECTION and mended.value + 10 <= stories.LIMIT:
+        mended = Equation(mended.left, mended.operator, mended.right, mended.value + rng.choice((1, 10)))
+    if seen.setup == mended.setup:
+        return f"{mended.setup} = {mended.stated}, not {seen.stated}", mended
+    return f"wrong step, it should be {mended.setup}", mended
+
+
+def problems_of(subject: str, count: int, seed: int) -> list[Problem]:
+    if subject == "chain_sum":
+        drawn = load_problems(CHAIN_SUM, limit=count, seed=seed)
+    else:
+        drawn = stories.generate(subject, count, seed)
+    return [problem for problem in drawn if not held_out(problem.question)]
+
+
+SUBJECTS = (*stories.SUBJECTS, "chain_sum")
+
+
+def corpus(seed: int) -> Iterator[Document]:
+    """Endless documents; the same seed gives the same ones."""
+    rng = random.Random(seed)
+    for block in range(1_000_000):
+        pool = [p for s in SUBJECTS for p in problems_of(s, 1500, 1_000_000 + seed * 10_000 + block)]
+        rng.shuffle(pool)
+        for problem in pool:
+            kind = rng.random()
+            if kind < 0.45:
+                yield solving(problem)
+            elif kind < 0.53:
+                yield drill(rng)
+            else:
+                yield reviewing(problem, rng)
+
+
+# ---------------------------------------------------------------- tokenizer and model
+
+PIECES = Regex(r"</?[A-Za-z]+\d*>|\n|\d+|▁?[A-Za-z]+(?:▁(?=\d))?|▁?[^A-Za-z0-9▁\s<](?:▁(?=\d))?|▁?<|▁")
+
+
+def build_tokenizer(documents: list[Document]) -> PreTrainedTokenizerFast:
+    """Words, tags, operators and the numbers 0..199 as single tokens; bytes for everything else."""
+    normalizer = normalizers.Replace(" ", "▁")
+    splitter = pre_tokenizers.Split(PIECES, "isolated")
+    counts: Counter[str] = Counter()
+    for document in documents:
+        text = normalizer.normalize_str(document.prompt + document.reply)
+        counts.update(piece for piece, _ in splitter.pre_tokenize_str(text))
+    pieces = {piece for piece, count in counts.items() if count >= 5 and not piece.isdigit()}
+    pieces |= {f"<{slash}{tag}>" for slash in ("", "/") for tag in TAGS} | {str(n) for n in range(stories.LIMIT + 1)}
+    chars = [chr(code) for code in range(33, 127)] + ["▁", "\n"]
+    words = sorted(pieces - set(chars))
+    vocab = [("<pad>", 0.0), ("</s>", 0.0)] + [(f"<0x{byte:02X}>", -20.0) for byte in range(256)]
+    vocab += [(char, -10.0) for char in chars if not char.isdigit()] + [(word, -1.0) for word in words]
+    tokenizer = Tokenizer(models.Unigram(vocab, unk_id=0, byte_fallback=True))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, splitter
+    tokenizer.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token="<pad>", eos_token="</s>", clean_up_tokenization_spaces=False
+    )
+
+
+TAGS = ("Key", "Cause", "Correction", "Generalized", "Answer", *(f"Step{n}" for n in range(1, 13)))
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
+    return LlamaForCausalLM(
+        LlamaConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=128,
+            intermediate_size=320,
+            num_hidden_layers=4,
+            num_attention_heads=4,
+            num_key_value_heads=4,
+            max_position_embeddings=1024,
+            tie_word_embeddings=True,
+            bos_token_id=None,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
+    )
+
+
+# ---------------------------------------------------------------- training
+
+
+Ids = tuple[list[int], list[int]]
+
+
+def batches(tokenizer: PreTrainedTokenizerFast, seed: int, budget: int) -> Iterator[list[Ids]]:
+    """Batches of about `budget` tokens of rows alike in length: (input ids, labels) each."""
+    rng, stream = random.Random(seed), corpus(seed)
+    while True:
+        rows = sorted((encode(tokenizer, next(stream)) for _ in range(1500)), key=lambda row: len(row[0]))
+        groups: list[list[Ids]] = [[]]
+        for row in rows:
+            if (len(groups[-1]) + 1) * len(row[0]) > budget:
+                groups.append([])
+            groups[-1].append(row)
+        rng.shuffle(groups)
+        yield from groups
+
+
+def encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> Ids:
+    prompt = tokenizer.encode(document.prompt) if document.prompt else []
+    reply = [*tokenizer.encode(document.reply), tokenizer.eos_token_id]
+    return prompt + reply, [-100] * len(prompt) + reply
+
+
+def tensors(rows: list[Ids], pad: int) -> tuple[torch.Tensor, torch.Tensor]:
+    width = max(len(ids) for ids, _ in rows)
+    ids = torch.tensor([row + [pad] * (width - len(row)) for row, _ in rows])
+    labels = torch.tensor([row + [-100] * (width - len(row)) for _, row in rows])
+    return ids, labels
+
+
+def learning_rate(done: float, peak: float) -> float:
+    """Warm up over 2 %, then a cosine down to a tenth."""
+    return peak * min(done / 0.02, 0.55 + 0.45 * math.cos(math.pi * min(done, 1.0)))
+
+
+def train(arguments: argparse.Namespace) -> None:
+    torch.manual_seed(arguments.seed)
+    out = Path(arguments.out)
+    out.mkdir(parents=True, exist_ok=True)
+    stream = corpus(arguments.seed)
+    tokenizer = build_tokenizer([next(stream) for _ in range(20_000)])
+    model = build_model(tokenizer)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.lr, betas=(0.9, 0.98), weight_decay=0.05)
+    step, seen, resume = 0, 0, out / "resume.pt"
+    if resume.exists():
+        state = torch.load(resume, weights_only=True)
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step, seen = state["step"], state["seen"]
+    print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
+    started, first, marks = time.time(), seen, [m for m in arguments.keep if m > seen]
+    for number, rows in enumerate(batches(tokenizer, arguments.seed, arguments.batch_tokens)):
+        if number < step:
+            continue
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate((seen + 1) / arguments.tokens, arguments.lr)
+        ids, labels = tensors(rows, tokenizer.pad_token_id)
+        loss = model(input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long(), labels=labels).loss
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad()
+        step, seen = step + 1, seen + sum(len(row) for row, _ in rows)
+        if step % 50 == 0:
+            rate = (seen - first) / (time.time() - started)
+            line = {"step": step, "tokens": seen, "loss": round(loss.item(), 4), "tokens_per_s": round(rate)}
+            print(json.dumps(line), flush=True)
+            with (out / "log.jsonl").open("a") as log:
+                log.write(json.dumps(line) + "\n")
+        if step % 500 == 0:
+            torch.save(
+                {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "seen": seen}, resume
+            )
+        if marks and seen >= marks[0]:
+            save(model, tokenizer, out / f"at-{marks.pop(0) // 1_000_000}M")
+        if seen >= arguments.tokens:
+            break
+    save(model, tokenizer, out / "final")
+
+
+def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--out", default="tools/out/student", help="folder for checkpoints, log and final weights")
+    parser.add_argument("--tokens", type=int, default=10_000_000, help="how many tokens to train on")
+    parser.add_argument("--batch-tokens", type=int, default=3500, help="tokens per step")
+    parser.add_argument("--lr", type=float, default=3e-3, help="peak learning rate")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--keep", type=int, nargs="*", default=[], help="token counts at which to keep the weights, ascending"
+    )
+    parser.add_argument("--show", type=int, default=0, help="print this many documents and stop")
+    arguments = parser.parse_args()
+    if arguments.show:
+        stream = corpus(arguments.seed)
+        for _ in range(arguments.show):
+            document = next(stream)
+            print(f"--- {document.kind}\n{document.prompt}{document.reply}")
+        return
+    train(arguments)
+
+
+if __name__ == "__main__":
+    main()
