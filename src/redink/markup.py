@@ -21,8 +21,8 @@ How other texts are read:
   follows the inner one's closing tag is text around.
 - **Parts**: pieces of one part within a step are joined by a space. A `<Key>` inside a cause or correction is read as
   its text. A part that stands directly after its step belongs to that step.
-- **Numbers**: a solution may count from 0 (shifted by one). A number that comes twice with the same content is dropped
-  once, with other content it is `repeated_step`; any other jump is `step_gap`.
+- **Numbers**: a solution may count from 0 (shifted by one). A number that comes again with the same content is
+  dropped, with other content it is `repeated_step`; any other jump is `step_gap`.
 - **Copies**: a step 1 that comes after a later step or after an answer starts the solution anew. The last copy that
   has an `<Answer>` is read, and if none has one, the last copy.
 - **Answer**: the last non-empty `<Answer>`; else the copy's last complete `\boxed{…}`; else its last line

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from enum import Enum, auto
 from fractions import Fraction
 from functools import lru_cache
+from itertools import zip_longest
 from typing import NamedTuple
 
 MAX_CHARACTERS = 50_000
@@ -118,9 +119,9 @@ _TOKEN = re.compile(
   | (?P<divide>   \\div\b | [÷/] )
   | (?P<equals>   \\approx\b | \\simeq\b | [≈≅] | =+(?!>) )
   | (?P<pause>    \\[\[\]()] | \n | =+> | -> | != | [<>≤≥≠→⇒] | \\(?:n?eq|leq?|geq?|implies|to|[Rr]ightarrow)\b )
-  | (?P<opaque>   \d+:\d+ | \\[A-Za-z]+ )
+  | (?P<opaque>   \d+:\d+ | 0\d+(?![\d.]) | \d+,\d{4,} | \\[A-Za-z]+ )
   | (?P<ordinal>  \d+(?:st|nd|rd|th)\b )
-  | (?P<number>   \d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d+)?(?!\d) | \d{1,3}(?:[ ]\d{3})+(?![\d.,]*\d)
+  | (?P<number>   \d{1,3}(?:(?:,|\{,\})\d{3})+(?:\.\d+)?(?![\d,]*\d) | \d{1,3}(?:[ ]\d{3})+(?![\d.,]*\d)
                 | \d+[ ](?:and[ ])?\d+/\d+(?!\d) | \d+[ ]and[ ]\(\d+/\d+\) | (?:\d+(?:\.\d+)?|\.\d+)(?:\.{3}|…)? )
   | (?P<percent>  \\?% | percent\b )
   | (?P<add>      [+] )
@@ -181,9 +182,10 @@ def find_equations(text: str) -> tuple[Equation, ...]:
     >>> [(found.text, found.holds) for found in find_equations("Half of 48 is 48/2 = 24, and 48 + 24 = 71 clips.")]
     [('48 / 2 = 24', True), ('48 + 24 = 71', False)]
     """
-    return tuple(equation for statement in _statements(text) if (equation := _equation(statement)))
+    return tuple(equation for statement in find_statements(text) if (equation := _equation(statement)))
 
 
+@lru_cache(maxsize=1024)
 def find_statements(text: str) -> tuple[Statement, ...]:
     """Every `… = value`, also where the left side cannot be evaluated, in reading order."""
     return tuple(_statements(text))
@@ -292,10 +294,19 @@ def _plain(tokens: Sequence[_Token], index: int) -> Statement | None:
     reader = _Reader(tokens, first)
     right = reader.expression()
     if right is None or reader.hangs():
-        return None
+        return _solved(tokens, index)
     left = None if _in_cents(tokens, first) else _left_of(tokens, index)
     start = left.start if left else tokens[index].start
-    return Statement(left, right, start, right.end, tokens[index].start, roughly, False)
+    return Statement(left, right, start, right.end, tokens[index].start, roughly)
+
+
+def _solved(tokens: Sequence[_Token], index: int) -> Statement | None:
+    """`6 = x`, a variable found: the number stands on the left."""
+    ends = index + 2 == len(tokens) or (index + 2 < len(tokens) and tokens[index + 2].kind is _Kind.BREAK)
+    number = _Reader(tokens, index - 1, index).number() if index else None
+    if not (ends and number and tokens[index + 1].kind is _Kind.OPAQUE and _may_start(tokens, index - 1)):
+        return None
+    return Statement(None, number, number.start, tokens[index + 1].end, tokens[index].start)
 
 
 def _in_cents(tokens: Sequence[_Token], index: int) -> bool:
@@ -308,7 +319,7 @@ def _annotated(tokens: Sequence[_Token], index: int) -> Statement | None:
     inner = next(_statements(tokens[index].text[2:-2]), None)
     if inner is None:
         return None
-    shown = _Reader(tokens, index + 1).number() if _follows(tokens, index, _Kind.NUMBER) else None
+    shown = _Reader(tokens, index + 1).lone()
     agrees = shown is not None and close(inner.right, shown, roughly=True)
     sign = index - 1 if index and tokens[index - 1].kind is _Kind.EQUALS else index
     outer = _left_of(tokens, sign) if sign < index else None
@@ -329,9 +340,16 @@ def _left_of(tokens: Sequence[_Token], sign: int) -> Expression | None:
     for index in range(first, sign):
         reader = _Reader(tokens, index, sign)
         expression = reader.expression() if _may_start(tokens, index) else None
-        if expression and reader.index == sign and (expression.operators or _stands_alone(tokens, index, sign)):
-            return expression
+        if expression and reader.index == sign:
+            apart = tokens[sign - 1].end > expression.end
+            return expression if _computes(expression, apart) or _stands_alone(tokens, index, sign) else None
     return None
+
+
+def _computes(expression: Expression, apart: bool) -> bool:
+    """Whether it is arithmetic; a proper fraction of something (`1/2 a cup = 4 ounces`, `apart`) is a quantity."""
+    part = apart and expression.operators == ("/",) and abs(expression.value) < 1
+    return bool(expression.operators) and not part
 
 
 def _stands_alone(tokens: Sequence[_Token], index: int, sign: int) -> bool:
@@ -349,16 +367,17 @@ def _may_start(tokens: Sequence[_Token], index: int) -> bool:
     return before.kind is _Kind.CLOSE and before.end < token.start and not minus
 
 
-def _tokens(text: str) -> list[_Token]:
+@lru_cache(maxsize=256)
+def _tokens(text: str) -> tuple[_Token, ...]:
     raw = [
         _Token(_kind(match), _OPERATORS.get(match.lastgroup or "", match.group()), match.start(), match.end())
         for match in _TOKEN.finditer(text[:MAX_CHARACTERS])
         if match.lastgroup != "skip"
     ]
     tokens: list[_Token] = []
-    for index, token in enumerate(raw):
-        tokens.append(_in_context(token, tokens, raw[index + 1] if index + 1 < len(raw) else None))
-    return tokens
+    for token, after in zip_longest(raw, raw[1:]):
+        tokens.append(_in_context(token, tokens, after))
+    return tuple(tokens)
 
 
 def _kind(match: re.Match[str]) -> _Kind:
@@ -426,6 +445,13 @@ class _Reader:
             token.kind is _Kind.OPERATOR or (touching and token.kind in (_Kind.OPAQUE, _Kind.OPEN))
         )
 
+    def lone(self) -> Expression | None:
+        """A number that may have a minus."""
+        minus = self._peek() if self._is("-") else None
+        self.index += minus is not None
+        number = self.number()
+        return _negated(number, minus.start) if number and minus else number
+
     def _product(self) -> Expression | None:
         return self._chain("*/", self._power)
 
@@ -455,7 +481,7 @@ class _Reader:
 
     def _operand(self) -> Expression | None:
         back = self.index
-        minus = self._peek() if self._peek() and self._is("-") else None
+        minus = self._peek() if self._is("-") else None
         self.index += minus is not None
         operand = self._fraction() or self._group() or self._divisor() or self.number()
         if operand is None:
@@ -515,7 +541,8 @@ class _Reader:
 
     def _remark(self) -> bool:
         back = self.index
-        if self._take(_Kind.OPEN):
+        touching = self.index and self.index < self.stop and self.tokens[self.index - 1].end == self.tokens[back].start
+        if not touching and self._take(_Kind.OPEN):
             words = 0
             while self._take(_Kind.WORD) or (words and self._is("/") and self._skip()):
                 words += 1

@@ -9,11 +9,12 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
-from itertools import groupby
+from itertools import combinations, groupby
+from math import prod
 
 from redink.failures import Unteachable
 from redink.teaching.arithmetic import spelled
@@ -95,7 +96,10 @@ def _lines(solution: str) -> list[str]:
 
 def _worked_step(line: str) -> WorkedStep:
     equation = next(reversed(find_equations(line)), None)
-    return WorkedStep(_plain(line), _plain(_without_result(line, equation)) if equation else _plain(line), equation)
+    plain = _plain(line)
+    setup = _plain(_without_result(line, equation)) if equation else plain
+    whole = all(found.holds for found in find_equations(setup))
+    return WorkedStep(plain, setup if whole else plain, equation)
 
 
 def _plain(line: str) -> str:
@@ -114,14 +118,20 @@ def _without_result(line: str, equation: Equation) -> str:
     before = line[: found.sign].rstrip()
     if found.start == found.sign:
         before += f" = {equation.left.text}" if line[found.sign] == "=" else f" {equation.left.text}"
-    return before + line[found.end :]
+    return before + _once(before, line[found.end :])
+
+
+def _once(before: str, after: str) -> str:
+    """The text after a gap, without a unit that stands before it too: `50 pounds - 16 pounds [= 34] pounds`."""
+    unit = before.rpartition(" ")[2]
+    return after.lstrip().removeprefix(unit) if unit.isalpha() and after.lstrip().startswith(unit) else after
 
 
 def _reached(lines: Sequence[str]) -> Expression | None:
     """What the last line that holds a number comes to.
 
-    That is: the number before "because"; the number that it is rounded to; the right side of its last equation; in a
-    closing sentence without equation the value computed last, if it is restated, else the last number.
+    That is the right side of its last equation, or what that is rounded to; in a closing sentence without equation
+    the value computed last, if it is restated, else the last number before any "because".
     """
     for index in range(len(lines) - 1, -1, -1):
         if value := _conclusion(lines[index], lines[:index]):
@@ -130,15 +140,10 @@ def _reached(lines: Sequence[str]) -> Expression | None:
 
 
 def _conclusion(line: str, before: Sequence[str]) -> Expression | None:
-    claim, because, _ = line.partition(" because ")
-    stated = find_statements(line)
-    last = stated[-1].right if stated else _last_computed(before)
-    if because and (numbers := find_numbers(claim)):
-        return _restated(last, numbers) or numbers[-1]
-    if stated:
-        return _rounded(line[stated[-1].end :]) or last
-    numbers = find_numbers(line)
-    return (_restated(last, numbers) or numbers[-1]) if numbers else None
+    if stated := find_statements(line):
+        return _rounded(line[stated[-1].end :]) or stated[-1].right
+    numbers = find_numbers(line.partition(" because ")[0]) or find_numbers(line)
+    return (_restated(_last_computed(before), numbers) or numbers[-1]) if numbers else None
 
 
 def _last_computed(lines: Sequence[str]) -> Expression | None:
@@ -153,8 +158,8 @@ def _restated(value: Expression | None, numbers: Sequence[Expression]) -> Expres
 
 
 def _rounded(rest: str) -> Expression | None:
-    numbers = find_numbers(rest) if "round" in rest else ()
-    return numbers[-1] if numbers else None
+    found = re.search(r"\bround(?:s|ed|ing)?(?: (?:up|down|off))? to\b", rest)
+    return next(iter(find_numbers(rest[found.end() :])), None) if found else None
 
 
 def _computed(lines: Iterable[str], equations: Iterable[Equation]) -> Iterable[Fraction]:
@@ -170,11 +175,10 @@ def _partial(setup: Expression) -> Iterable[Fraction]:
     operators = set(setup.operators)
     if not 2 <= len(setup.operators) <= 6 or not (operators <= {"+", "-"} or operators == {"*"}) or "(" in setup.text:
         return
-    totals = [Fraction(0 if "*" not in operators else 1)]
-    for operator, operand in zip(("+", *setup.operators), setup.operands, strict=True):
-        signed = -operand if operator == "-" else operand
-        totals += [total * operand if "*" in operators else total + signed for total in totals]
-    yield from (abs(total) for total in totals[1:])
+    signed = [-n if op == "-" else n for op, n in zip(("+", *setup.operators), setup.operands, strict=True)]
+    for size in range(2, len(signed)):
+        for chosen in combinations(signed, size):
+            yield prod(chosen) if "*" in operators else abs(sum(chosen, Fraction(0)))
 
 
 def _given(question: str, lines: Iterable[str], equations: Iterable[Equation]) -> Iterable[Fraction]:
@@ -276,9 +280,8 @@ def _astray(gold: GoldReading, reading: StepReading, computed: set[Fraction], la
     return last and silent and all(number.shown != gold.answer for number in reading.numbers)
 
 
-def _known(found: Expression, values: Iterable[Fraction]) -> bool:
+def _known(found: Expression, values: Collection[Fraction]) -> bool:
     """Whether the value is among these, a number that is not whole within half a percent."""
-    values = frozenset(values)
     if found.value in values or found.shown in values:
         return True
     return found.value.denominator != 1 and any(abs(found.value - value) * 200 <= abs(value) for value in values)
