@@ -23,14 +23,14 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
 from redink.problems import load_problems, stories
 from redink.problems.folds import held_out
 from redink.teaching.arithmetic import spell_out
 from redink.types import Problem
 
-CHAIN_SUM = "reasoning_gym:chain_sum?min_terms=3&max_terms=4&min_digits=1&max_digits=2&within=0..199"
+CHAIN_SUM = "reasoning_gym:chain_sum?min_terms=3&max_terms=6&min_digits=1&max_digits=2&within=0..199"
 VERBS = {"+": "Add", "-": "Subtract", "*": "Multiply"}
 EQUATION = re.compile(r"(\d+) ([-+*]) (\d+) = ")
 OUTCOMES = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
@@ -171,12 +171,25 @@ def drill(rng: random.Random) -> Document:
     return Document("drill", "", "\n".join(lines))
 
 
-FIND_SETUP, FIND_SLIP, FALSE_ALARM, BAD_PLACE, BAD_CORRECTION = 0.42, 0.42, 0.08, 0.1, 0.15
+@dataclass(frozen=True)
+class Reviewer:
+    """How good a reviewer is whose reviews the student reads: it always copies without fault."""
+
+    heading: str
+    finds: float  # share of the wrong steps that it marks
+    false_alarm: float  # share of the right solutions in which it marks a step
+    bad_place: float  # share of its marks that stand at an earlier, right step
+    bad_correction: float  # share of its corrections that are wrong themselves
 
 
-def reviewing(problem: Problem, rng: random.Random) -> Document:
-    """A review of a right (4 in 10) or wrong solution, by a reviewer of perfect copying and weak judgement."""
-    gold, keyed = gold_equations(problem), rng.random() < 0.65
+HASTY = Reviewer("Review:", finds=0.42, false_alarm=0.08, bad_place=0.1, bad_correction=0.15)
+LENIENT = Reviewer("Review:", finds=0.3, false_alarm=0.03, bad_place=0.0, bad_correction=0.1)
+STRICT = Reviewer("Check:", finds=1.0, false_alarm=0.0, bad_place=0.0, bad_correction=0.0)
+
+
+def reviewing(problem: Problem, rng: random.Random, reviewer: Reviewer, keyed_share: float) -> Document:
+    """A review of a right (4 in 10) or wrong solution."""
+    gold, keyed = gold_equations(problem), rng.random() < keyed_share
     drawn = misstep(gold, rng) if rng.random() < 0.6 else None
     written = list(gold)
     at = len(gold)
@@ -184,17 +197,17 @@ def reviewing(problem: Problem, rng: random.Random) -> Document:
         at, wrong = drawn
         body, ended = step_body(wrong, keyed, rng)
         if not 0 <= ended.stated <= stories.LIMIT or any(int(n) > stories.LIMIT for n in re.findall(r"\d+", body)):
-            return reviewing(problem, rng)
+            return reviewing(problem, rng, reviewer, keyed_share)
         written = follow([*gold[:at], ended], gold, at + 1, {gold[at].value: ended.stated})
         if any(not 0 <= e.stated <= stories.LIMIT for e in written) or ended.stated == gold[at].value:
-            return reviewing(problem, rng)
+            return reviewing(problem, rng, reviewer, keyed_share)
         bodies = [step_body(e, keyed, rng)[0] for e in written]
         bodies[at] = body
     else:
         bodies = [step_body(e, keyed, rng)[0] for e in written]
     attempt = attempt_text(bodies, written, keyed)
-    reply = review_text(bodies, written, gold, at, keyed, rng)
-    return Document("review", f"Question: {problem.question}\nSolution:\n{attempt}\nReview:\n", reply)
+    reply = review_text(bodies, written, gold, at, keyed, rng, reviewer)
+    return Document("review", f"Question: {problem.question}\nSolution:\n{attempt}\n{reviewer.heading}\n", reply)
 
 
 def attempt_text(bodies: list[str], equations: list[Equation], keyed: bool) -> str:
@@ -204,14 +217,20 @@ def attempt_text(bodies: list[str], equations: list[Equation], keyed: bool) -> s
 
 
 def review_text(
-    bodies: list[str], written: list[Equation], gold: list[Equation], at: int, keyed: bool, rng: random.Random
+    bodies: list[str],
+    written: list[Equation],
+    gold: list[Equation],
+    at: int,
+    keyed: bool,
+    rng: random.Random,
+    reviewer: Reviewer,
 ) -> str:
     """Copy the steps; perhaps mark one; go on from the correction if there is one."""
-    marked = where_marked(written, gold, at, rng)
+    marked = where_marked(written, at, rng, reviewer)
     if marked is None:
         steps = [f"<Step{n}>{body}</Step{n}>" for n, body in enumerate(bodies, 1)]
         return "\n".join([*steps, f"<Answer>{written[-1].stated}</Answer>"])
-    cause, mended = marking(written, gold, marked, at, rng)
+    cause, mended = marking(written, gold, marked, rng, reviewer)
     n = marked + 1
     lines = ", ".join(spelled(mended, rng)) if mended.stated == mended.value else f"{mended.setup} = {mended.stated}"
     steps = [f"<Step{i}>{body}</Step{i}>" for i, body in enumerate(bodies[:marked], 1)]
@@ -223,22 +242,21 @@ def review_text(
     return "\n".join([*steps, f"<Answer>{answer}</Answer>"])
 
 
-def where_marked(written: list[Equation], gold: list[Equation], at: int, rng: random.Random) -> int | None:
-    """The step that the weak reviewer marks, if any (from 0)."""
+def where_marked(written: list[Equation], at: int, rng: random.Random, reviewer: Reviewer) -> int | None:
+    """The step that the reviewer marks, if any (from 0); `at` is the wrong one, or their number if all are right."""
     if at == len(written):
-        return rng.randrange(len(written)) if rng.random() < FALSE_ALARM else None
-    slip = written[at].stated != written[at].value
-    if rng.random() > (FIND_SLIP if slip else FIND_SETUP):
+        return rng.randrange(len(written)) if rng.random() < reviewer.false_alarm else None
+    if rng.random() >= reviewer.finds:
         return None
-    return rng.randrange(at + 1) if rng.random() < BAD_PLACE else at
+    return rng.randrange(at + 1) if rng.random() < reviewer.bad_place else at
 
 
 def marking(
-    written: list[Equation], gold: list[Equation], marked: int, at: int, rng: random.Random
+    written: list[Equation], gold: list[Equation], marked: int, rng: random.Random, reviewer: Reviewer
 ) -> tuple[str, Equation]:
     """Cause and mended equation; the correction itself is wrong now and then."""
     mended, seen = gold[marked], written[marked]
-    if rng.random() < BAD_CORRECTION and mended.value + 10 <= stories.LIMIT:
+    if rng.random() < reviewer.bad_correction and mended.value + 10 <= stories.LIMIT:
         mended = Equation(mended.left, mended.operator, mended.right, mended.value + rng.choice((1, 10)))
     if seen.setup == mended.setup:
         return f"{mended.setup} = {mended.stated}, not {seen.stated}", mended
@@ -256,20 +274,34 @@ def problems_of(subject: str, count: int, seed: int) -> list[Problem]:
 SUBJECTS = (*stories.SUBJECTS, "chain_sum")
 
 
-def corpus(seed: int) -> Iterator[Document]:
-    """Endless documents; the same seed gives the same ones."""
-    rng = random.Random(seed)
+def first_phase(problem: Problem, rng: random.Random) -> Document:
+    """Solving, drills and hasty reviews: reading, arithmetic and copying are learned here."""
+    kind = rng.random()
+    if kind < 0.45:
+        return solving(problem)
+    return drill(rng) if kind < 0.53 else reviewing(problem, rng, HASTY, keyed_share=0.65)
+
+
+def second_phase(problem: Problem, rng: random.Random) -> Document:
+    """Strict checks beside lenient reviews; solving is kept up on short problems only."""
+    kind = rng.random()
+    if kind < 0.15:
+        return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
+    reviewer = STRICT if kind < 0.6 else LENIENT
+    return reviewing(problem, rng, reviewer, keyed_share=0.8)
+
+
+EASY = 3
+PHASES = {1: first_phase, 2: second_phase}
+
+
+def corpus(phase: int, seed: int) -> Iterator[Document]:
+    """Endless documents of a phase; the same seed gives the same ones."""
+    rng = random.Random(f"{phase}/{seed}")
     for block in range(1_000_000):
-        pool = [p for s in SUBJECTS for p in problems_of(s, 1500, 1_000_000 + seed * 10_000 + block)]
+        pool = [p for s in SUBJECTS for p in problems_of(s, 1500, 1_000_000 * phase + seed * 10_000 + block)]
         rng.shuffle(pool)
-        for problem in pool:
-            kind = rng.random()
-            if kind < 0.45:
-                yield solving(problem)
-            elif kind < 0.53:
-                yield drill(rng)
-            else:
-                yield reviewing(problem, rng)
+        yield from (PHASES[phase](problem, rng) for problem in pool)
 
 
 # ---------------------------------------------------------------- tokenizer and model
@@ -326,9 +358,9 @@ def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
 Ids = tuple[list[int], list[int]]
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, seed: int, budget: int) -> Iterator[list[Ids]]:
+def batches(tokenizer: PreTrainedTokenizerFast, phase: int, seed: int, budget: int) -> Iterator[list[Ids]]:
     """Batches of about `budget` tokens of rows alike in length: (input ids, labels) each."""
-    rng, stream = random.Random(seed), corpus(seed)
+    rng, stream = random.Random(seed), corpus(phase, seed)
     while True:
         rows = sorted((encode(tokenizer, next(stream)) for _ in range(1500)), key=lambda row: len(row[0]))
         groups: list[list[Ids]] = [[]]
@@ -358,13 +390,34 @@ def learning_rate(done: float, peak: float) -> float:
     return peak * min(done / 0.02, 0.55 + 0.45 * math.cos(math.pi * min(done, 1.0)))
 
 
+def first_student(arguments: argparse.Namespace) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
+    """A new student, or the one of an earlier phase."""
+    if arguments.init:
+        return AutoTokenizer.from_pretrained(arguments.init), LlamaForCausalLM.from_pretrained(arguments.init)
+    stream = corpus(arguments.phase, arguments.seed)
+    tokenizer = build_tokenizer([next(stream) for _ in range(20_000)])
+    return tokenizer, build_model(tokenizer)
+
+
+def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of the next token, each weighted by `weights[token]`; labels of -100 do not count."""
+    logits, labels = logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten()
+    return torch.nn.functional.cross_entropy(logits, labels, weight=weights)
+
+
+def verdict_weights(tokenizer: PreTrainedTokenizerFast, weight: float) -> torch.Tensor:
+    """Where a reviewer passes or marks a step (`</StepN>` or `<Cause>`) the loss counts `weight` times."""
+    tokens = ["<Cause>", *(f"</Step{n}>" for n in range(1, 13))]
+    weights = torch.ones(len(tokenizer))
+    weights[tokenizer.convert_tokens_to_ids(tokens)] = weight
+    return weights
+
+
 def train(arguments: argparse.Namespace) -> None:
     torch.manual_seed(arguments.seed)
     out = Path(arguments.out)
     out.mkdir(parents=True, exist_ok=True)
-    stream = corpus(arguments.seed)
-    tokenizer = build_tokenizer([next(stream) for _ in range(20_000)])
-    model = build_model(tokenizer)
+    tokenizer, model = first_student(arguments)
     optimizer = torch.optim.AdamW(model.parameters(), lr=arguments.lr, betas=(0.9, 0.98), weight_decay=0.05)
     step, seen, resume = 0, 0, out / "resume.pt"
     if resume.exists():
@@ -373,14 +426,16 @@ def train(arguments: argparse.Namespace) -> None:
         optimizer.load_state_dict(state["optimizer"])
         step, seen = state["step"], state["seen"]
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
+    weights = verdict_weights(tokenizer, arguments.verdict_weight)
     started, first, marks = time.time(), seen, [m for m in arguments.keep if m > seen]
-    for number, rows in enumerate(batches(tokenizer, arguments.seed, arguments.batch_tokens)):
+    for number, rows in enumerate(batches(tokenizer, arguments.phase, arguments.seed, arguments.batch_tokens)):
         if number < step:
             continue
         for group in optimizer.param_groups:
             group["lr"] = learning_rate((seen + 1) / arguments.tokens, arguments.lr)
         ids, labels = tensors(rows, tokenizer.pad_token_id)
-        loss = model(input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long(), labels=labels).loss
+        logits = model(input_ids=ids, attention_mask=(ids != tokenizer.pad_token_id).long()).logits
+        loss = weighted_loss(logits, labels, weights)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
@@ -418,10 +473,13 @@ def main() -> None:
     parser.add_argument(
         "--keep", type=int, nargs="*", default=[], help="token counts at which to keep the weights, ascending"
     )
+    parser.add_argument("--phase", type=int, default=1, choices=sorted(PHASES), help="which mix of documents")
+    parser.add_argument("--init", help="folder of the student that an earlier phase made")
+    parser.add_argument("--verdict-weight", type=float, default=1.0, help="weight of the tokens that judge a step")
     parser.add_argument("--show", type=int, default=0, help="print this many documents and stop")
     arguments = parser.parse_args()
     if arguments.show:
-        stream = corpus(arguments.seed)
+        stream = corpus(arguments.phase, arguments.seed)
         for _ in range(arguments.show):
             document = next(stream)
             print(f"--- {document.kind}\n{document.prompt}{document.reply}")

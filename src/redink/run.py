@@ -154,7 +154,7 @@ class Run:
 
     def say(self, line: str) -> None:
         """Tell the person at the keyboard."""
-        self.console.print(line, markup=False, highlight=False)
+        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
 
     def counts(self) -> list[StageCounts]:
         """The books of every finished stage, by name."""

@@ -54,7 +54,7 @@ def _ledger(rng: random.Random) -> tuple[Story, str]:
     name, thing = rng.choice(NAMES), rng.choice(THINGS)
     start = rng.randint(5, 99)
     story = Story((f"{name} has {start} {thing}.",), (), start)
-    for _ in range(rng.randint(2, 4)):
+    for _ in range(rng.randint(2, 6)):
         story = _change(story, rng)
     return story, f"How many {thing} does {name} have now?"
 
@@ -68,7 +68,7 @@ def _groups(rng: random.Random) -> tuple[Story, str]:
         first = story.value
         story = story.compute(f"Then gets {other} {box} of {more}.", other, "*", more)
         story = story.compute("", first, "+", story.value)
-    for _ in range(rng.randint(1, 2)):
+    for _ in range(rng.randint(1, 4)):
         story = _change(story, rng)
     return story, f"How many {thing} does {name} have now?"
 

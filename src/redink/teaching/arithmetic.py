@@ -40,8 +40,8 @@ def spelled(setup: Expression, result: str) -> str:
 
     One operation on whole non-negative numbers whose result is one too is spelled out; anything else is restated.
 
-    >>> from redink.teaching.equations import find_expressions
-    >>> [spelled(setup, "41") for setup in find_expressions("14 + 27, 82 / 4 * 2")]
+    >>> from redink.teaching.equations import find_equations
+    >>> [spelled(found.setup, "41") for found in find_equations("14 + 27 = 41, 82 / 4 * 2 = 41")]
     ['14 + 20 = 34, 34 + 7 = 41', '82 / 4 * 2 = 41']
     """
     if len(setup.operators) != 1 or not _easy(setup):

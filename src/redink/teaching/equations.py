@@ -1,11 +1,13 @@
 """Find the arithmetic in free text and check it exactly, by our own bounded parser (never `eval`).
 
 What is read: plain equations (`3 * 4 + 2 = 14`), GSM8K annotations (`48/2 = <<48/2=24>>24`), LaTeX
-(`\\frac{a}{b}`, `\\times`, `\\cdot`, `\\div`), money, thousands separators, percentages (`20% of 50 = 10`), units between
-the numbers (`5 apples x 3 = 15 apples`) and chains (`a = b = c`, one equation per sign).
-What cannot be read for certain (a variable, a clock time, a step's label) makes no equation: silence, not a false alarm.
+(`\\frac{a}{b}`, `\\times`, `\\cdot`, `\\div`), money, thousands separators, percentages (`20% of 50 = 10`), units
+between the numbers (`5 apples x 3 = 15 apples`) and chains (`a = b = c`, one equation per sign).
+What cannot be read for certain (a variable, a clock time, a step's label) makes no equation: silence is better than a
+false alarm.
 
-Bounds: the first `MAX_CHARACTERS` characters, numbers of `MAX_DIGITS` digits, `MAX_TOKENS` tokens per side; linear time.
+Bounds: the first `MAX_CHARACTERS` characters, numbers of `MAX_DIGITS` digits, `MAX_TOKENS` tokens and `MAX_DEPTH`
+nested brackets per side; linear time.
 """
 
 from __future__ import annotations
@@ -19,11 +21,12 @@ from functools import lru_cache
 from itertools import zip_longest
 from typing import NamedTuple
 
-MAX_CHARACTERS = 50_000
+MAX_CHARACTERS = 20_000
 MAX_DIGITS = 30
 MAX_TOKENS = 60
 MAX_UNIT_WORDS = 6
 MAX_POWER = 12
+MAX_DEPTH = 8
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,16 @@ class Equation:
     statement: Statement
 
     @property
+    def start(self) -> int:
+        """Where it starts in the text."""
+        return self.statement.start
+
+    @property
+    def end(self) -> int:
+        """Where it ends."""
+        return self.statement.end
+
+    @property
     def text(self) -> str:
         """The equation, normalised."""
         return f"{self.left.text} = {self.right.text}"
@@ -111,7 +124,8 @@ _TOKEN = re.compile(
     r"""
     (?P<annotation> << [^<>\n]{0,200} >> )
   | (?P<text>     \\(?:text|mathrm|mbox|textrm|operatorname)\s*\{ [^{}]{0,200} \} )
-  | (?P<skip>     [ \t\r$€£&~_]+ | \\[,;!$ ] | \\\\ | \\(?:left|right|displaystyle|mathbf|textbf|boxed|text|quad|qquad)\b
+  | (?P<skip>     [ \t\r$€£&~_]+ | \\[,;!$ ] | \\\\
+                | \\(?:left|right|displaystyle|mathbf|textbf|boxed|text|q?quad)\b
                 | \n\s*(?=&?(?:=|≈|\\approx)) | \*\*(?![\d(.]) | (?<![\d)])\*\* )
   | (?P<frac>     \\[dtc]?frac\b )
   | (?P<power>    \^ | \*\* )
@@ -151,23 +165,7 @@ _KINDS = {
 _SPOKEN = {"x": "*", "X": "*", "of": "*", "times": "*", "plus": "+", "minus": "-"}
 _UNIT_LETTERS = frozenset("aAImgLlhs")
 _LABELS = frozenset(["step", "equation", "part", "case", "option"])
-_CAPITAL_LABELS = frozenset(
-    [
-        "Day",
-        "Week",
-        "Month",
-        "Year",
-        "Game",
-        "Round",
-        "Quarter",
-        "Level",
-        "Grade",
-        "Number",
-        "Company",
-        "Group",
-        "Phase",
-    ]
-)
+_CAPITAL_LABELS = frozenset(["Day", "Week", "Month", "Year", "Game", "Round", "Quarter", "Level", "Grade", "Group"])
 _ROUGHLY = frozenset(["about", "approximately", "roughly", "around", "nearly"])
 _BARRIERS = (_Kind.EQUALS, _Kind.BREAK, _Kind.ANNOTATION)
 _OPERAND_ENDS = (_Kind.NUMBER, _Kind.PERCENT, _Kind.CLOSE)
@@ -205,20 +203,8 @@ def _signed(tokens: Sequence[_Token], index: int) -> Expression | None:
     return number if joined else _negated(number, tokens[index - 1].start)
 
 
-def find_expressions(text: str) -> tuple[Expression, ...]:
-    """Every maximal expression with an operator, whether or not an `=` follows, in reading order."""
-    tokens, index, found = _tokens(text), 0, []
-    while index < len(tokens):
-        reader = _Reader(tokens, index)
-        expression = reader.expression() if _may_start(tokens, index) else None
-        if expression and expression.operators:
-            found.append(expression)
-        index = max(reader.index, index + 1)
-    return tuple(found)
-
-
 def read_value(text: str) -> Expression | None:
-    """The whole text as one expression (`1,234`, `$5.50`, `3/4`, `\\frac{3}{4}`, `20%`), units allowed; None if it is none."""
+    """The whole text as one expression (`1,234`, `$5.50`, `\\frac{3}{4}`, `20%`, `14 + 27 apples`), else None."""
     tokens = [token for token in _tokens(text) if token.text != "." or token.end < len(text.rstrip())]
     reader = _Reader(tokens, 0)
     expression = reader.expression()
@@ -271,8 +257,8 @@ def show(value: Fraction) -> str:
 def _equation(found: Statement) -> Equation | None:
     if found.left is None or not (found.left.operators or found.right.operators):
         return None
-    holds = close(found.left, found.right, found.roughly) or close(found.right, found.left, found.roughly)
-    return Equation(found.left, found.right, holds, found)
+    setup, result = (found.left, found.right) if found.left.operators else (found.right, found.left)
+    return Equation(found.left, found.right, close(setup, result, found.roughly), found)
 
 
 def _statements(text: str) -> Iterator[Statement]:
@@ -423,7 +409,7 @@ class _Reader:
     """Reads one expression from a position; `index` is where it stopped, at most `stop`."""
 
     def __init__(self, tokens: Sequence[_Token], index: int, stop: int | None = None) -> None:
-        self.tokens, self.index = tokens, index
+        self.tokens, self.index, self.depth = tokens, index, 0
         self.stop = min(len(tokens) if stop is None else stop, index + MAX_TOKENS)
 
     def expression(self) -> Expression | None:
@@ -492,7 +478,7 @@ class _Reader:
 
     def _group(self) -> Expression | None:
         back, opened = self.index, self._take(_Kind.OPEN)
-        inner = self.expression() if opened else None
+        inner = self._inside() if opened and self.depth < MAX_DEPTH else None
         closed = self._take(_Kind.CLOSE) if inner else None
         if not (opened and inner and closed):
             self.index = back
@@ -501,6 +487,12 @@ class _Reader:
         group = replace(inner, text=text, start=opened.start, end=closed.end)
         percent = self._take(_Kind.PERCENT)
         return _as_percent(group, percent) if percent else group
+
+    def _inside(self) -> Expression | None:
+        self.depth += 1
+        inner = self.expression()
+        self.depth -= 1
+        return inner
 
     def _fraction(self) -> Expression | None:
         back, macro = self.index, self._take(_Kind.FRACTION)

@@ -34,8 +34,9 @@ _WORDS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "^": "rai
 _ANNOTATION = re.compile(r"<<[^<>\n]*>>")
 _EVERYDAY = frozenset(Fraction(n) for n in (0, 1, 2, 7, 12, 24, 30, 52, 60, 100, 365, 1000))  # days, hours, per cent, …
 _NUMBER_WORDS = {
-    **{word: n for n, word in enumerate("zero one two three four five six seven eight nine ten eleven twelve".split())},
-    **{"once": 1, "twice": 2, "double": 2, "half": 2, "pair": 2, "third": 3, "triple": 3, "quarter": 4, "dozen": 12},
+    **{"zero": 0, "one": 1, "two": 2, "three": 3, "four": 4, "five": 5, "six": 6, "seven": 7, "eight": 8, "nine": 9},
+    **{"ten": 10, "eleven": 11, "twelve": 12, "dozen": 12, "once": 1, "twice": 2, "double": 2, "half": 2, "pair": 2},
+    **{"third": 3, "triple": 3, "quarter": 4},
 }
 
 
@@ -70,6 +71,18 @@ class GoldReading:
     answer: Fraction | None  # the gold answer; None if it is no number
     computed: frozenset[Fraction]  # every value that the solution computes, partial sums and products included
     given: frozenset[Fraction]  # every number that it or the question states, and everyday ones
+
+    @property
+    def computes(self) -> tuple[int, ...]:
+        """The indices of the steps that hold an equation."""
+        return tuple(index for index, step in enumerate(self.steps) if step.equation)
+
+    def equation(self, index: int) -> Equation:
+        """The equation of one of the steps that compute."""
+        found = self.steps[index].equation
+        if found is None:
+            raise IndexError(f"step {index + 1} of the gold solution computes nothing")
+        return found
 
 
 @lru_cache(maxsize=1024)
@@ -178,7 +191,7 @@ def _partial(setup: Expression) -> Iterable[Fraction]:
     signed = [-n if op == "-" else n for op, n in zip(("+", *setup.operators), setup.operands, strict=True)]
     for size in range(2, len(signed)):
         for chosen in combinations(signed, size):
-            yield prod(chosen) if "*" in operators else abs(sum(chosen, Fraction(0)))
+            yield prod(chosen, start=Fraction(1)) if "*" in operators else abs(sum(chosen, Fraction(0)))
 
 
 def _given(question: str, lines: Iterable[str], equations: Iterable[Equation]) -> Iterable[Fraction]:
@@ -268,7 +281,7 @@ def _arrives(gold: GoldReading, reading: StepReading) -> bool:
 
 def _astray(gold: GoldReading, reading: StepReading, computed: set[Fraction], last: bool) -> bool:
     """Whether a step leaves what gold solution, question and earlier right steps (`computed`) know."""
-    if gold.answer is None or not any(step.equation for step in gold.steps):
+    if gold.answer is None or not gold.computes:
         return False
     strict = gold.computed | computed
     loose = strict | gold.given
@@ -294,8 +307,7 @@ def _known(found: Expression, values: Collection[Fraction]) -> bool:
 class Mending:
     """How a wrong step k is mended: the gold step that it should have been, and those that still follow."""
 
-    setup: str  # what is to be computed
-    correction: str  # how it comes to its result
+    correction: str  # how the step comes to its result
     value: Fraction  # the gold value of the step
     cause: str
     rest: tuple[WorkedStep, ...]
@@ -309,6 +321,7 @@ class ReferenceTeacher:
     """
 
     def __init__(self, error_rate: float = 0.0, seed: int = 0) -> None:
+        """Spoil a share of the work, `error_rate` from 0 to 1; raises `ValueError` outside of that."""
         if not 0 <= error_rate <= 1:
             raise ValueError(f"error_rate is a share from 0 to 1, not {error_rate}.")
         self.error_rate, self.seed = error_rate, seed
@@ -321,7 +334,7 @@ class ReferenceTeacher:
         """
         gold = _teachable(problem)
         steps = [Step(number=n, text=step.setup, key=step.key) for n, step in enumerate(gold.steps, start=1)]
-        thought = Thought(steps=tuple(steps), generalized=_generalized(gold.steps), answer=_answer(problem, gold))
+        thought = Thought(steps=tuple(steps), generalized=_generalized(gold.steps), answer=problem.answer)
         dice = self._dice(problem, "thought", remarks)
         return _spoilt_thought(thought, dice) if dice.random() < self.error_rate else thought
 
@@ -347,6 +360,7 @@ def _name(attempt: Attempt) -> str:
 
 
 def _teachable(problem: Problem) -> GoldReading:
+    """The gold solution, once every equation in it holds and it reaches the gold answer."""
     gold = read_gold(problem)
     for line in _lines(problem.solution or ""):
         for equation in find_equations(line):
@@ -361,16 +375,6 @@ def _teachable(problem: Problem) -> GoldReading:
 
 def _shown(value: Expression) -> str:
     return show(value.shown)
-
-
-def _answer(problem: Problem, gold: GoldReading) -> str:
-    """The value that the steps reach, written as the gold answer is."""
-    return problem.answer if gold.reached and "/" in _shown(gold.reached) else _like(problem.answer, gold)
-
-
-def _like(answer: str, gold: GoldReading) -> str:
-    reached = show(gold.reached.shown) if gold.reached else ""
-    return answer if re.search(r"[^\d.\-]", answer) else reached
 
 
 def same_answer(one: str, other: str) -> bool:
@@ -400,7 +404,7 @@ def _trace(problem: Problem, gold: GoldReading, attempt: Attempt) -> CorrectionT
     keyed = any(step.key for step in attempt.steps)
     rest = [_as_student(step, number, keyed) for number, step in enumerate(mending.rest, start=k + 1)]
     error = LocatedError(step=k, cause=mending.cause, correction=mending.correction)
-    return CorrectionTrace(steps=(*attempt.steps[:k], *rest), error=error, answer=_answer(problem, gold))
+    return CorrectionTrace(steps=(*attempt.steps[:k], *rest), error=error, answer=problem.answer)
 
 
 def _as_student(step: WorkedStep, number: int, keyed: bool) -> Step:
@@ -420,23 +424,27 @@ def mend(gold: GoldReading, steps: Sequence[Step], k: int) -> Mending:
     A miscalculation keeps the student's set-up if its true value is one that a gold step still to come reaches;
     else the step becomes the first gold step not yet done. Raises `Unteachable` 'no_equations'.
     """
-    if not any(step.equation for step in gold.steps):
+    if not gold.computes:
         raise Unteachable("no_equations", "the gold solution computes nothing that could be read")
     done = _done(gold.steps, [read_step(step) for step in steps[: k - 1]])
-    todo = [index for index, step in enumerate(gold.steps) if step.equation and index not in done]
-    todo = todo or [max(index for index, step in enumerate(gold.steps) if step.equation)]
+    todo = [index for index in gold.computes if index not in done] or [gold.computes[-1]]
     return _slip(gold, done, todo, read_step(steps[k - 1])) or _wrong_setup(gold, done, todo[0])
 
 
 def _slip(gold: GoldReading, done: set[int], todo: Sequence[int], reading: StepReading) -> Mending | None:
     false = reading.false_equation
     setup = reading.setup or (false.setup if false else None)
-    target = next((index for index in todo if setup and gold.steps[index].value == setup.value), None)
+    target = next((index for index in todo if setup and _comes_to(gold.equation(index), setup.value)), None)
     if setup is None or target is None or not _false(reading):
         return None
-    value = setup.value
-    cause = _miscalculated(false) if false else f"{setup.text} = {show(value)}, not {reading.results[-1].text}"
-    return Mending(setup.text, spelled(setup, show(value)), value, cause, _rest(gold, done, target))
+    equation = gold.equation(target)
+    right = equation.result.text
+    cause = _miscalculated(false) if false else f"{setup.text} = {right}, not {reading.results[-1].text}"
+    return Mending(spelled(setup, right), equation.result.shown, cause, _rest(gold, done, target))
+
+
+def _comes_to(equation: Equation, value: Fraction) -> bool:
+    return value in (equation.setup.value, equation.result.value, equation.result.shown)
 
 
 def _miscalculated(equation: Equation) -> str:
@@ -444,12 +452,10 @@ def _miscalculated(equation: Equation) -> str:
 
 
 def _wrong_setup(gold: GoldReading, done: set[int], target: int) -> Mending:
-    equation = gold.steps[target].equation
-    assert equation is not None
-    setup, cause = equation.setup.text, f"wrong step, it should be {equation.setup.text}"
-    return Mending(
-        setup, f"{setup} = {equation.result.text}", equation.result.shown, cause, _rest(gold, done, target)
-    )
+    equation = gold.equation(target)
+    cause = f"wrong step, it should be {equation.setup.text}"
+    correction = f"{equation.setup.text} = {equation.result.text}"
+    return Mending(correction, equation.result.shown, cause, _rest(gold, done, target))
 
 
 def _done(steps: Sequence[WorkedStep], right: Iterable[StepReading]) -> set[int]:
@@ -515,7 +521,7 @@ def _spoilt_trace(trace: CorrectionTrace, dice: random.Random) -> CorrectionTrac
 
 def _off(text: str, dice: random.Random) -> str:
     """The text with its last whole number off by 1 to 9; a text without one gets a number appended."""
-    found = list(re.finditer(r"\d+", text))
+    found = list(re.finditer(r"\d{1,18}", text))
     if not found:
         return f"{text} {dice.randint(1, 9)}"
     last = found[-1]
@@ -589,9 +595,10 @@ def _remarks_on_location(problem: Problem, error: LocatedError | None, attempt: 
     marked, wrong = error.step if error else None, wrong_step_of(problem, attempt)
     if marked != wrong:
         return (f"{_which(marked)} is marked as the first wrong step, but it is {_which(wrong).lower()}.",)
-    if error is None:
+    gold = read_gold(problem)
+    if error is None or not gold.computes:
         return ()
-    value = mend(read_gold(problem), attempt.steps, error.step).value
+    value = mend(gold, attempt.steps, error.step).value
     named = any(value in (number.shown, number.value) for number in find_numbers(error.correction))
     return () if named else (f"The correction of step {error.step} does not come to {show(value)}.",)
 

@@ -11,12 +11,12 @@ from trl import DPOConfig, DPOTrainer
 
 from redink.models.student import Student
 from redink.training.encoding import encode_pairs
-from redink.training.loop import TrainReport, lora_config, optimiser_steps, run, shared_arguments
+from redink.training.loop import ByLength, TrainReport, lora_config, optimiser_steps, run, shared_arguments
 from redink.training.settings import CrossDPOSettings
 from redink.types import PreferencePair
 
 
-class PairTrainer(DPOTrainer):
+class PairTrainer(ByLength, DPOTrainer):
     """TRL's DPOTrainer on token ids that are ready: no end-of-sequence is added, no boundary is merged."""
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
@@ -39,7 +39,6 @@ def train_cross_dpo(
         loss_type=["sigmoid", "sft"] if settings.nll else ["sigmoid"],
         loss_weights=[1.0, settings.nll] if settings.nll else None,
         precompute_ref_log_probs=True,
-        length_column_name="length",
     )
     trainer = PairTrainer(
         model=student.model.train(),

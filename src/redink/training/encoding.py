@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from datasets import Dataset
 
@@ -32,26 +33,27 @@ class Encoded:
 
 
 def encode_lessons(student: Student, lessons: Sequence[Lesson], max_length: int) -> Encoded:
-    """`input_ids` and `labels` per row: labels are −100 on the prompt, so the loss is on the completion only."""
+    """`input_ids`, `labels` and `length` per row: labels are −100 on the prompt, so the loss is on the completion only."""
     rows = [_lesson_row(student, lesson) for lesson in lessons]
-    return _within(rows, max_length, lambda row: len(row["input_ids"]))
+    return _within(rows, max_length)
 
 
-def _lesson_row(student: Student, lesson: Lesson) -> dict[str, list[int]]:
+def _lesson_row(student: Student, lesson: Lesson) -> dict[str, Any]:
     prompt, reply = student.prompt_ids(lesson.prompt), student.reply_ids(lesson.reply, lesson.ends)
-    return {"input_ids": prompt + reply, "labels": [IGNORED] * len(prompt) + reply}
+    ids = prompt + reply
+    return {"input_ids": ids, "labels": [IGNORED] * len(prompt) + reply, "length": len(ids)}
 
 
 def encode_pairs(student: Student, pairs: Sequence[PreferencePair], max_length: int) -> Encoded:
-    """`prompt_ids` (prompt and shared prefix), `chosen_ids` and `rejected_ids` per row.
+    """`prompt_ids` (prompt and shared prefix), `chosen_ids`, `rejected_ids` and `length` (of the longer side) per row.
 
     End-of-sequence is appended only where a side really ended the reply.
     """
     rows = [_pair_row(student, pair) for pair in pairs]
-    return _within(rows, max_length, lambda row: row["length"])
+    return _within(rows, max_length)
 
 
-def _pair_row(student: Student, pair: PreferencePair) -> dict[str, object]:
+def _pair_row(student: Student, pair: PreferencePair) -> dict[str, Any]:
     prompt = student.prompt_ids(pair.prompt) + student.reply_ids(pair.prefix)
     chosen = student.reply_ids(pair.chosen, pair.chosen_ends)
     rejected = student.reply_ids(pair.rejected, pair.rejected_ends)
@@ -59,8 +61,8 @@ def _pair_row(student: Student, pair: PreferencePair) -> dict[str, object]:
     return {"prompt_ids": prompt, "chosen_ids": chosen, "rejected_ids": rejected, "length": length}
 
 
-def _within(rows: list, max_length: int, length_of) -> Encoded:  # type: ignore[no-untyped-def,type-arg]
-    kept = [row for row in rows if length_of(row) <= max_length]
+def _within(rows: list[dict[str, Any]], max_length: int) -> Encoded:
+    kept = [row for row in rows if row["length"] <= max_length]
     if not kept:
         raise Failure(
             f"none of {len(rows)} training rows is at most max_length = {max_length} tokens long.",

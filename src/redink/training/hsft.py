@@ -9,8 +9,12 @@ from trl import SFTConfig, SFTTrainer
 
 from redink.models.student import Student
 from redink.training.encoding import Lesson, encode_lessons
-from redink.training.loop import TrainReport, lora_config, optimiser_steps, run, shared_arguments
+from redink.training.loop import ByLength, TrainReport, lora_config, optimiser_steps, run, shared_arguments
 from redink.training.settings import HSFTSettings
+
+
+class LessonTrainer(ByLength, SFTTrainer):
+    """TRL's SFTTrainer on token ids and labels that are ready."""
 
 
 def train_hsft(
@@ -22,7 +26,7 @@ def train_hsft(
     """
     data = encode_lessons(student, lessons, settings.max_length)
     steps = optimiser_steps(len(data.dataset), settings)
-    trainer = SFTTrainer(
+    trainer = LessonTrainer(
         model=student.model.train(),
         args=SFTConfig(**shared_arguments(settings, out, seed, steps), dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=data.dataset,

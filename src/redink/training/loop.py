@@ -5,16 +5,18 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel
+from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from redink.failures import Failure
-from redink.models.student import Student
+from redink.models.student import Student, derived_seed
 from redink.progress import Advance, progress
 from redink.rows import unwritable, write_text
 from redink.training.settings import LoRASettings, TrainSettings
@@ -53,12 +55,48 @@ def shared_arguments(settings: TrainSettings, out: Path, seed: int, steps: int) 
         "data_seed": seed,
         "save_steps": settings.save_every,
         "save_total_limit": 2,
-        "logging_steps": max(1, min(10, steps // 20)),
-        "train_sampling_strategy": "group_by_length",
+        "logging_steps": _logging_steps(steps, settings.save_every),
+        "logging_nan_inf_filter": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
         "report_to": [],
         "disable_tqdm": True,
     }
+
+
+def _logging_steps(steps: int, save_every: int) -> int:
+    """At most 10, about 20 lines a run, and a divisor of `save_every`: no line then averages across a checkpoint."""
+    most = max(1, min(10, steps // 20))
+    return max(every for every in range(1, most + 1) if save_every % every == 0)
+
+
+class ByLengthSampler(Sampler[int]):
+    """Rows of like length together, in an order given by seed and epoch alone: a resumed epoch goes on in its order.
+
+    transformers' own grouping draws from the global random state, which a resumed run has used differently.
+    """
+
+    def __init__(self, lengths: Sequence[int], rows_per_step: int, seed: int) -> None:
+        self.lengths, self.rows_per_step, self.seed, self.epoch = list(lengths), rows_per_step, seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The trainer tells the epoch (from 0) before it iterates."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self.lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(derived_seed(self.seed, self.epoch))
+        return iter(get_length_grouped_indices(self.lengths, self.rows_per_step, generator=generator))
+
+
+class ByLength(Trainer):
+    """A trainer whose rows (with a `length` column) come in `ByLengthSampler`'s order."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> ByLengthSampler:
+        arguments = self.args
+        rows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps
+        return ByLengthSampler(self.train_dataset["length"], rows_per_step, arguments.seed)  # type: ignore[index]
 
 
 def optimiser_steps(rows: int, settings: TrainSettings) -> int:
@@ -154,9 +192,9 @@ def _save(trainer: Trainer, student: Student, out: Path, report: TrainReport) ->
 
 
 def _line(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """A log entry without wall-clock figures, so that the same run writes the same file."""
-    timed = ("runtime", "per_second", "num_tokens")
-    return {key: value for key, value in entry.items() if not any(word in key for word in timed)}
+    """A log entry without figures that count since the process started: a resumed run writes the same file."""
+    counted = ("runtime", "per_second", "num_tokens", "train_loss", "total_flos")
+    return {key: entry[key] for key in sorted(entry) if not any(word in key for word in counted)}
 
 
 class _Watch(TrainerCallback):
