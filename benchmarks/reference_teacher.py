@@ -36,9 +36,9 @@ class Labelled:
     label: int | None
 
 
-def read_gsm8k(path: Path, limit: int | None = None) -> list[Problem]:
-    """The rows of a GSM8K file as problems, the first `limit` of them."""
-    rows = [(number, str(row["question"]), str(row["answer"])) for number, row in read_json_lines(path)][:limit]
+def read_gsm8k(path: Path) -> list[Problem]:
+    """The rows of a GSM8K file as problems."""
+    rows = [(number, str(row["question"]), str(row["answer"])) for number, row in read_json_lines(path)]
     return [_problem(f"{path.stem}-{number}", question, answer) for number, question, answer in rows]
 
 
@@ -85,17 +85,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description="Measure the offline reference teacher.")
     parser.add_argument("--data-dir", type=Path, required=True, help="the folder with the GSM8K and ProcessBench files")
-    parser.add_argument("--quick", action="store_true", help=f"the first {QUICK} training rows only")
+    parser.add_argument("--quick", action="store_true", help=f"the first {QUICK} rows of each split only")
     options = parser.parse_args(arguments)
-    _print_thoughts(read_gsm8k(options.data_dir / "gsm8k_train.jsonl", QUICK if options.quick else None))
-    golds = [problem for name in ("train", "test") for problem in read_gsm8k(options.data_dir / f"gsm8k_{name}.jsonl")]
-    _print_steps(list(read_processbench(options.data_dir / "processbench_gsm8k.jsonl", golds)))
+    train, test = (read_gsm8k(options.data_dir / f"gsm8k_{split}.jsonl") for split in ("train", "test"))
+    limit = QUICK if options.quick else None
+    _print_thoughts("gsm8k_thoughts_that_check", train[:limit])
+    _print_thoughts("gsm8k_test_thoughts_that_check", test[:limit])
+    _print_steps(list(read_processbench(options.data_dir / "processbench_gsm8k.jsonl", [*train, *test])))
 
 
-def _print_thoughts(problems: Sequence[Problem]) -> None:
+def _print_thoughts(figure: str, problems: Sequence[Problem]) -> None:
     counts = asyncio.run(outcomes(problems))
-    print(f"gsm8k train rows: {len(problems)}; {dict(counts.most_common())}")
-    print(f"figure gsm8k_thoughts_that_check = {100 * counts['checks'] / len(problems):.2f} % (goal >= 99 %)")
+    print(f"{len(problems)} rows: {dict(counts.most_common())}")
+    print(f"figure {figure} = {100 * counts['checks'] / len(problems):.2f} % (goal >= 99 %)")
 
 
 def _print_steps(rows: Sequence[Labelled]) -> None:

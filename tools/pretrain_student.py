@@ -136,9 +136,9 @@ def wrong_equation(gold: list[Equation], at: int, rng: random.Random) -> Equatio
 OFFSETS = (-10, -10, -2, -1, -1, 1, 1, 2, 10, 10)
 
 
-def misstep(gold: list[Equation], rng: random.Random) -> tuple[int, Equation] | None:
+def misstep(gold: list[Equation], rng: random.Random, at: int | None = None) -> tuple[int, Equation] | None:
     """A step number (from 0) and a wrong equation for it; None where the draw leaves the numbers we teach."""
-    at = rng.randrange(len(gold))
+    at = rng.randrange(len(gold)) if at is None else at
     wrong = wrong_equation(gold, at, rng)
     fits = 0 <= wrong.stated <= stories.LIMIT and wrong.value >= 0 and wrong.stated != gold[at].value
     return (at, wrong) if fits and wrong.right >= 0 and wrong.left >= 0 else None
@@ -149,15 +149,24 @@ def misstep(gold: list[Equation], rng: random.Random) -> tuple[int, Equation] | 
 
 @dataclass(frozen=True)
 class Document:
-    """One row of the corpus: loss falls on `reply` only."""
+    """One row of the corpus: a prompt, and a reply in parts; loss falls on the parts that are to be learned."""
 
     kind: str
     prompt: str
-    reply: str
+    parts: tuple[tuple[str, bool], ...]
+
+    @property
+    def reply(self) -> str:
+        return "".join(text for text, _ in self.parts)
+
+
+def document(kind: str, prompt: str, reply: str) -> Document:
+    """A row whose whole reply is learned."""
+    return Document(kind, prompt, ((reply, True),))
 
 
 def solving(problem: Problem) -> Document:
-    return Document("solve", f"Question: {problem.question}\nSolution:\n", plain_solution(gold_equations(problem)))
+    return document("solve", f"Question: {problem.question}\nSolution:\n", plain_solution(gold_equations(problem)))
 
 
 def drill(rng: random.Random) -> Document:
@@ -168,7 +177,7 @@ def drill(rng: random.Random) -> Document:
         a, b = (max(a, b), min(a, b)) if operator == "-" else (a, b)
         if a + b <= stories.LIMIT or operator != "+":
             lines.append(f"{a} {operator} {b}: {', '.join(spell_out(a, operator, b))}")
-    return Document("drill", "", "\n".join(lines))
+    return document("drill", "", "\n".join(lines))
 
 
 @dataclass(frozen=True)
@@ -183,8 +192,6 @@ class Reviewer:
 
 
 HASTY = Reviewer("Review:", finds=0.42, false_alarm=0.08, bad_place=0.1, bad_correction=0.15)
-LENIENT = Reviewer("Review:", finds=0.3, false_alarm=0.03, bad_place=0.0, bad_correction=0.1)
-STRICT = Reviewer("Check:", finds=1.0, false_alarm=0.0, bad_place=0.0, bad_correction=0.0)
 
 
 def reviewing(problem: Problem, rng: random.Random, reviewer: Reviewer, keyed_share: float) -> Document:
@@ -207,7 +214,51 @@ def reviewing(problem: Problem, rng: random.Random, reviewer: Reviewer, keyed_sh
         bodies = [step_body(e, keyed, rng)[0] for e in written]
     attempt = attempt_text(bodies, written, keyed)
     reply = review_text(bodies, written, gold, at, keyed, rng, reviewer)
-    return Document("review", f"Question: {problem.question}\nSolution:\n{attempt}\n{reviewer.heading}\n", reply)
+    return document("review", f"Question: {problem.question}\nSolution:\n{attempt}\n{reviewer.heading}\n", reply)
+
+
+FINDS = 0.35  # share of the wrong steps that the second phase's reviewer marks
+
+
+def rechecking(problem: Problem, rng: random.Random) -> Document:
+    """A review that works every step out anew in <Key>, and is lenient: it lets most wrong steps pass.
+
+    The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
+    marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result.
+    """
+    gold = gold_equations(problem)
+    drawn = misstep(gold, rng) if rng.random() < 0.6 else None
+    at, written = len(gold), list(gold)
+    if drawn:
+        at = drawn[0]
+        written = follow([*gold[:at], drawn[1]], gold, at + 1, {gold[at].value: drawn[1].stated})
+        if any(not 0 <= n <= stories.LIMIT for e in written for n in (e.left, e.right, e.stated)):
+            return rechecking(problem, rng)
+    found = drawn is not None and rng.random() < FINDS
+    steps = [claimed_step(n, e) for n, e in enumerate(written[:at] if found else written, 1)]
+    if found:
+        cause, n = cause_of(written[at], gold[at]), at + 1
+        correction = f"{gold[at].setup} = {gold[at].value}"
+        steps.append(
+            f"<Step{n}>{written[at].setup} = {written[at].stated}<Key>{', '.join(spelled(gold[at]))}</Key>"
+            f"<Cause>{cause}</Cause><Correction>{correction}</Correction></Step{n}>"
+        )
+        steps += [f"<Step{i}>{step_body(e, True, rng)[0]}</Step{i}>" for i, e in enumerate(gold[n:], n + 1)]
+    answer = gold[-1].stated if found else written[-1].stated
+    prompt = f"Question: {problem.question}\nSolution:\n{plain_solution(written)}\nReview:\n"
+    return document("review", prompt, "\n".join([*steps, f"<Answer>{answer}</Answer>"]))
+
+
+def claimed_step(number: int, equation: Equation) -> str:
+    """A step as it was claimed, worked out anew."""
+    lines = ", ".join(spell_out(equation.left, equation.operator, equation.right))
+    return f"<Step{number}>{equation.setup} = {equation.stated}<Key>{lines}</Key></Step{number}>"
+
+
+def cause_of(seen: Equation, mended: Equation) -> str:
+    if seen.setup == mended.setup:
+        return f"{mended.setup} = {mended.stated}, not {seen.stated}"
+    return f"wrong step, it should be {mended.setup}"
 
 
 def attempt_text(bodies: list[str], equations: list[Equation], keyed: bool) -> str:
@@ -258,9 +309,7 @@ def marking(
     mended, seen = gold[marked], written[marked]
     if rng.random() < reviewer.bad_correction and mended.value + 10 <= stories.LIMIT:
         mended = Equation(mended.left, mended.operator, mended.right, mended.value + rng.choice((1, 10)))
-    if seen.setup == mended.setup:
-        return f"{mended.setup} = {mended.stated}, not {seen.stated}", mended
-    return f"wrong step, it should be {mended.setup}", mended
+    return cause_of(seen, mended), mended
 
 
 def problems_of(subject: str, count: int, seed: int) -> list[Problem]:
@@ -283,12 +332,11 @@ def first_phase(problem: Problem, rng: random.Random) -> Document:
 
 
 def second_phase(problem: Problem, rng: random.Random) -> Document:
-    """Strict checks beside lenient reviews; solving is kept up on short problems only."""
+    """Reviews that work every step out anew, leniently; solving is kept up on short problems only."""
     kind = rng.random()
-    if kind < 0.15:
+    if kind < 0.2:
         return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
-    reviewer = STRICT if kind < 0.6 else LENIENT
-    return reviewing(problem, rng, reviewer, keyed_share=0.8)
+    return rechecking(problem, rng)
 
 
 EASY = 3
@@ -374,8 +422,10 @@ def batches(tokenizer: PreTrainedTokenizerFast, phase: int, seed: int, budget: i
 
 def encode(tokenizer: PreTrainedTokenizerFast, document: Document) -> Ids:
     prompt = tokenizer.encode(document.prompt) if document.prompt else []
-    reply = [*tokenizer.encode(document.reply), tokenizer.eos_token_id]
-    return prompt + reply, [-100] * len(prompt) + reply
+    parts = [(tokenizer.encode(text), learned) for text, learned in document.parts]
+    parts.append(([tokenizer.eos_token_id], True))
+    labels = [token if learned else -100 for ids, learned in parts for token in ids]
+    return prompt + [token for ids, _ in parts for token in ids], [-100] * len(prompt) + labels
 
 
 def tensors(rows: list[Ids], pad: int) -> tuple[torch.Tensor, torch.Tensor]:

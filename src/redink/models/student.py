@@ -143,12 +143,19 @@ class Student:
 
     def _completion(self, ids: list[int], sampling: Sampling) -> Completion:
         ended = self.eos_id in ids
-        ids = ids[: ids.index(self.eos_id)] if ended else ids
+        ids = ids[: ids.index(self.eos_id)] if ended else self._unpadded(ids)
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
         places = [text.find(stop) + len(stop) for stop in sampling.stop if stop in text]
         if places:
             return Completion(text[: min(places)], "stop", len(ids))
         return Completion(text, "end" if ended else "length", len(ids))
+
+    def _unpadded(self, ids: list[int]) -> list[int]:
+        """Without the padding that follows a row which a stop string ended before the longest of its batch."""
+        end = len(ids)
+        while end and ids[end - 1] == self.tokenizer.pad_token_id:
+            end -= 1
+        return ids[:end]
 
 
 def derived_seed(*parts: object) -> int:
@@ -176,12 +183,22 @@ def _load(name: str, folder: str) -> tuple[PreTrainedTokenizerBase, PreTrainedMo
     dtype = torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
     try:
         tokenizer = AutoTokenizer.from_pretrained(folder)
-        model = AutoModelForCausalLM.from_pretrained(folder, dtype=dtype, use_safetensors=True)
-    except (OSError, ValueError, RuntimeError, KeyError) as failure:
-        first = _first_line(str(failure))
-        remedy = "Check the name, or that the folder holds config, tokenizer and safetensors of one architecture."
-        raise MissingModel(f"{name}: the model cannot be loaded ({first}).", remedy) from None
+        loaded: Any = AutoModelForCausalLM.from_pretrained(
+            folder, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True
+        )
+    except Exception as failure:  # tokenizers, safetensors and huggingface_hub each raise kinds of their own
+        raise _unloadable(name, _first_line(str(failure))) from None
+    model, info = loaded
+    if misfits := [*info["missing_keys"], *(row[0] for row in info["mismatched_keys"])]:
+        raise _unloadable(name, f"{len(misfits)} weights are missing or of another size, e.g. {min(misfits)}")
+    if tokenizer.eos_token_id is None:
+        raise _unloadable(name, "its tokenizer names no end-of-sequence token")
     return tokenizer, model
+
+
+def _unloadable(name: str, reason: str) -> MissingModel:
+    remedy = "Check the name, or that the folder holds config, tokenizer and safetensors of one architecture."
+    return MissingModel(f"{name}: the model cannot be loaded ({reason}).", remedy)
 
 
 def _first_line(text: str) -> str:

@@ -61,7 +61,6 @@ class Statement:
     end: int
     sign: int  # the offset of the `=`, or of an annotation that has none before it
     roughly: bool = False  # the text says that the right side is rounded
-    annotated: bool = False  # it comes from a GSM8K annotation
 
 
 @dataclass(frozen=True)
@@ -214,18 +213,21 @@ def read_value(text: str) -> Expression | None:
 def close(left: Expression, right: Expression, roughly: bool = False) -> bool:
     """Whether `left = right` is true, allowing for values that are shown rounded.
 
-    True if the two are equal; or the right side is a lone number shown with d ≥ 1 decimals and less than one unit of
-    the last place away (rounded or cut off); or the left is no whole number and within 1/1000 of the right (its
+    True if the two are equal; or the right side is a lone number shown with d ≥ 1 decimals, and the left rounded to d
+    decimals or cut off there; or the left is no whole number and within 1/1000 of the right (its
     operands were rounded before); or, where the text says `≈` or "about", the right is at most one unit of its
     last place away, d = 0 included. A percent sign may stand on one side only: `10/20 * 100 = 50%`, `7/20 * 100% = 35`.
     """
-    unit = Fraction(1, 10**right.decimals)
-    gap = min(abs(ours - theirs) for ours, theirs in _readings(left, right))
+    return any(_agree(left.value, right, ours, theirs, roughly) for ours, theirs in _readings(left, right))
+
+
+def _agree(exact: Fraction, right: Expression, ours: Fraction, theirs: Fraction, roughly: bool) -> bool:
+    unit, gap, lost = Fraction(1, 10**right.decimals), abs(ours - theirs), abs(ours) - abs(theirs)
     if gap == 0 or (roughly and gap <= unit):
         return True
-    if not right.operators and right.decimals and gap < unit:
+    if right.decimals and -unit / 2 <= lost < unit and gap == abs(lost):
         return True
-    return left.value.denominator != 1 and gap * 1000 <= abs(right.shown)
+    return exact.denominator != 1 and gap * 1000 <= abs(right.shown)
 
 
 def _readings(left: Expression, right: Expression) -> Iterator[tuple[Fraction, Fraction]]:
@@ -234,7 +236,7 @@ def _readings(left: Expression, right: Expression) -> Iterator[tuple[Fraction, F
     yield left.value * scale, right.value * scale
     if right.percent and not left.percent:
         yield left.value, right.value * 100
-    if left.percent and not right.percent and abs(left.value) <= 1:
+    if left.percent and not right.percent and (abs(left.value) <= 1 or left.operands[-1] == 1):
         yield left.value * 100, right.value
 
 
@@ -311,7 +313,7 @@ def _annotated(tokens: Sequence[_Token], index: int) -> Statement | None:
     outer = _left_of(tokens, sign) if sign < index else None
     start = outer.start if outer else tokens[sign].start
     end = shown.end if shown and agrees else tokens[index].end
-    return replace(inner, start=start, end=end, sign=tokens[sign].start, annotated=True)
+    return replace(inner, start=start, end=end, sign=tokens[sign].start)
 
 
 def _follows(tokens: Sequence[_Token], index: int, kind: _Kind) -> bool:
@@ -346,11 +348,19 @@ def _stands_alone(tokens: Sequence[_Token], index: int, sign: int) -> bool:
 def _may_start(tokens: Sequence[_Token], index: int) -> bool:
     token, before = tokens[index], tokens[index - 1] if index else None
     minus = token.text in "-−–" and _follows(tokens, index, _Kind.NUMBER)
-    if token.kind not in _OPERAND_STARTS and not minus:
+    if (token.kind not in _OPERAND_STARTS and not minus) or _dangles(tokens, index):
         return False
     if before is None or before.kind in (_Kind.WORD, _Kind.BREAK, _Kind.EQUALS, _Kind.OPEN, _Kind.ANNOTATION):
         return True
     return before.kind is _Kind.CLOSE and before.end < token.start and not minus
+
+
+def _dangles(tokens: Sequence[_Token], index: int) -> bool:
+    """Whether the words before are an operand that cannot be read, as in `5 + Ann 3 * 4`."""
+    first = index
+    while first and index - first <= MAX_UNIT_WORDS and tokens[first - 1].kind is _Kind.WORD:
+        first -= 1
+    return 0 < first < index and tokens[first - 1].kind is _Kind.OPERATOR
 
 
 @lru_cache(maxsize=256)

@@ -21,6 +21,7 @@ from redink.teaching.arithmetic import spelled
 from redink.teaching.equations import (
     Equation,
     Expression,
+    close,
     find_equations,
     find_numbers,
     find_statements,
@@ -91,6 +92,7 @@ def read_gold(problem: Problem) -> GoldReading:
     lines = _lines(problem.solution or "")
     if not lines:
         raise Unteachable("no_solution", f"problem {problem.id} has no gold solution", problem.question)
+    lines += _in_hundredths(problem.question, _reached(lines))
     answer = read_value(problem.answer)
     equations = [equation for line in lines for equation in find_equations(line)]
     shown = answer.shown if answer else None
@@ -107,6 +109,14 @@ def _lines(solution: str) -> list[str]:
     return [line.strip() for line in solution.splitlines() if line.strip() and not line.lstrip().startswith("####")]
 
 
+def _in_hundredths(question: str, reached: Expression | None) -> list[str]:
+    """The line that is missing where cents or a percentage are asked for and a part of one is reached: `0.25`."""
+    asked = re.search(r"\b(?:cents|percent|percentage)\b", re.split(r"[.?!]\s", question.strip())[-1])
+    if not asked or reached is None or reached.percent or not reached.decimals or not 0 < reached.value < 1:
+        return []
+    return [f"{reached.text} * 100 = {show(reached.value * 100)}"]
+
+
 def _worked_step(line: str) -> WorkedStep:
     equation = next(reversed(find_equations(line)), None)
     plain = _plain(line)
@@ -117,7 +127,7 @@ def _worked_step(line: str) -> WorkedStep:
 
 def _plain(line: str) -> str:
     """Without annotations, and without the gaps that they leave."""
-    return re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s{2,}", " ", _ANNOTATION.sub("", line))).strip()
+    return re.sub(r"\s+([.,;:!?])", r"\1", re.sub(r"\s+", " ", _ANNOTATION.sub("", line))).strip()
 
 
 def _without_result(line: str, equation: Equation) -> str:
@@ -227,7 +237,7 @@ class StepReading:
     @property
     def strays(self) -> bool:
         """The key ends in another value than the text sets up."""
-        return self.setup is not None and bool(self.results) and self.setup.value != self.results[-1].value
+        return self.setup is not None and bool(self.results) and not close(self.setup, self.results[-1])
 
 
 @lru_cache(maxsize=4096)

@@ -33,7 +33,7 @@ class Encoded:
 
 
 def encode_lessons(student: Student, lessons: Sequence[Lesson], max_length: int) -> Encoded:
-    """`input_ids`, `labels` and `length` per row: labels are −100 on the prompt, so the loss is on the completion only."""
+    """`input_ids`, `labels` and `length` per row: labels are −100 on the prompt, which so has no loss."""
     rows = [_lesson_row(student, lesson) for lesson in lessons]
     return _within(rows, max_length)
 

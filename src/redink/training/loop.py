@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel
+from safetensors import SafetensorError
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_pt_utils import get_length_grouped_indices
@@ -136,9 +137,18 @@ def run(trainer: Trainer, student: Student, out: Path, label: str, too_long: int
             trainer.train(resume_from_checkpoint=last_checkpoint(checkpoint_folder(out)))
             report = _report(trainer, too_long)
             _save(trainer, student, out, report)
-        except OSError as failure:
-            raise unwritable(out, failure) from None
+        except (OSError, RuntimeError, SafetensorError) as failure:
+            if unwritten := _unwritten(out, failure):
+                raise unwritten from None
+            raise
     return report
+
+
+def _unwritten(out: Path, failure: Exception) -> Failure | None:
+    """The one-line failure where weights cannot be written; on a full disk torch and safetensors raise no OSError."""
+    if isinstance(failure, RuntimeError) and "inline_container" not in str(failure):
+        return None
+    return unwritable(out, failure if isinstance(failure, OSError) else OSError(str(failure)))
 
 
 def _total_steps(trainer: Trainer) -> int:
