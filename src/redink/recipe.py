@@ -68,6 +68,13 @@ class SamplingRecipe(Row):
     batch_rows: int = Field(32, ge=1, description="Rows per generation batch.")
 
 
+class ReviewRecipe(Row):
+    """How a solution is shown to its reviewer, and what a correction trace holds. Not in the paper; both off there."""
+
+    results_only: bool = Field(False, description="Show each step's set-up and claimed result, without its <Key>.")
+    recheck: bool = Field(False, description="In the trace, every step is worked out anew in <Key>.")
+
+
 class PairsRecipe(Row):
     """Which pairs are made."""
 
@@ -92,6 +99,7 @@ class Recipe(Row):
     prompts: PromptsRecipe = Field(default_factory=PromptsRecipe)
     sampling: SamplingRecipe = Field(default_factory=SamplingRecipe)
     hsft: HSFTSettings = Field(default_factory=HSFTSettings)
+    review: ReviewRecipe = Field(default_factory=ReviewRecipe)
     pairs: PairsRecipe = Field(default_factory=PairsRecipe)
     cross_dpo: CrossDPOSettings = Field(default_factory=CrossDPOSettings)
 
@@ -144,6 +152,8 @@ def _read(name: str) -> tuple[str, str]:
         return name, (_folder() / f"{name}.toml").read_text("utf-8")
     try:
         return name, Path(name).read_text("utf-8")
+    except UnicodeDecodeError:
+        raise BadInput(name, "is not UTF-8 text.", "Save the recipe as UTF-8.") from None
     except OSError as failure:
         near = difflib.get_close_matches(Path(name).stem, bundled_recipes(), 1)
         hint = f"Did you mean '{near[0]}'?" if near else f"Bundled recipes: {', '.join(bundled_recipes())}."

@@ -46,10 +46,11 @@ def _parse_object(path: Path, number: int, raw: bytes) -> dict[str, object]:
 
 def read_rows(path: Path, kind: type[R]) -> list[R]:
     """Read a whole file of rows of one kind; raises `BadInput` naming file, line and field."""
-    return [_validated(path, number, value, kind) for number, value in read_json_lines(path)]
+    return [as_row(path, number, value, kind) for number, value in read_json_lines(path)]
 
 
-def _validated(path: Path, number: int, value: dict[str, object], kind: type[R]) -> R:
+def as_row(path: Path, number: int, value: object, kind: type[R]) -> R:
+    """The row in line `number` of a file; raises `BadInput` naming file, line and field."""
     try:
         return kind.model_validate(value)
     except ValidationError as failure:

@@ -20,7 +20,7 @@ from rich.console import Console
 from redink.failures import BadInput, Failure
 from redink.progress import Advance, progress
 from redink.recipe import Recipe
-from redink.rows import read_json_lines, read_rows, unwritable, write_rows, write_text
+from redink.rows import as_row, read_json_lines, read_rows, unwritable, write_rows, write_text
 from redink.stages.outcomes import tally
 from redink.types import Quarantined, Rejected, Row, StageCounts
 
@@ -45,8 +45,12 @@ class Run:
             self._lock = (folder / ".lock").open("w")
         except OSError as failure:
             raise unwritable(folder, failure) from None
-        self._hold()
-        self._keep_recipe()
+        try:
+            self._hold()
+            self._keep_recipe()
+        except BaseException:
+            self._lock.close()
+            raise
         self._loop = asyncio.Runner()
 
     def __enter__(self) -> Run:
@@ -124,6 +128,7 @@ class Run:
         if not done.exists():
             outcomes = self._chunks(stage, kind, inputs, make, chunk, per_input, unit)
             self._finish(stage, kind, tally(stage, len(inputs) * per_input, outcomes), outcomes)
+        shutil.rmtree(self.path(f"{stage}.parts"), ignore_errors=True)
         self.say(_books(StageCounts.model_validate_json(done.read_text("utf-8"))))
         return self.rows(stage, kind)
 
@@ -148,7 +153,6 @@ class Run:
         write_rows(self.path(f"{stage}.rejected.jsonl"), [row for row in outcomes if isinstance(row, Rejected)])
         write_rows(self.path(f"{stage}.quarantine.jsonl"), [row for row in outcomes if isinstance(row, Quarantined)])
         write_text(self.path(f"{stage}.counts.json"), counts.model_dump_json() + "\n")
-        shutil.rmtree(self.path(f"{stage}.parts"), ignore_errors=True)
 
     # ------------------------------------------------------------------ books
 
@@ -212,5 +216,5 @@ def _read_outcomes(path: Path, kind: type[R]) -> list[Row]:
             raise BadInput(
                 path, f"holds a row of kind {name!r}.", "Remove this file; its rows are made anew.", line=number
             )
-        outcomes.append(kinds[name].model_validate(value["row"]))
+        outcomes.append(as_row(path, number, value.get("row"), kinds[name]))
     return outcomes

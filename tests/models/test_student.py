@@ -182,7 +182,9 @@ def test_a_stop_string_in_the_prompt_does_not_stop_the_reply(taught: Student) ->
 def test_the_earliest_stop_string_decides(student: Student, ids_of: str, finish: str, text: str) -> None:
     sampling = Sampling(stop=("</Answer>", "</Step2>"))
     assert student._completion(student.reply_ids(ids_of), sampling) == Completion(
-        text, finish, len(student.reply_ids(ids_of))  # type: ignore[arg-type]
+        text,
+        finish,
+        len(student.reply_ids(ids_of)),  # type: ignore[arg-type]
     )
 
 

@@ -6,18 +6,19 @@ import re
 from fractions import Fraction
 
 NUMBER = re.compile(r"([-+]?)\$?(\d{1,3}(?:,\d{3})+|\d+)?(\.\d+)?(?:/(\d+))?%?\.?")
+NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d)\s++|\s++(?!\d)")
 LONGEST = 60
 
 
 def read_number(text: str) -> Fraction | None:
-    """The exact value of a text that is one plain number, else None.
+    """The exact value of a text that is one plain number, else None ("1 1/2" is two numbers, not 11/2).
 
     >>> read_number("$1,200.50")
     Fraction(2401, 2)
     >>> read_number("3/4")
     Fraction(3, 4)
     """
-    text = text.strip().strip("$").replace("−", "-").replace("\\!", "").replace(" ", "")
+    text = NOT_BETWEEN_DIGITS.sub("", text.strip().strip("$").replace("−", "-").replace("\\!", ""))
     found = NUMBER.fullmatch(text) if 0 < len(text) <= LONGEST else None
     if not found or (found[2] is None and found[3] is None):
         return None

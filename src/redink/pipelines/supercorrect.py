@@ -21,6 +21,7 @@ from redink.stages.corrections import write_corrections
 from redink.stages.pairs import STEP_ENDS, confirmation_pair, error_pair, own_corrections
 from redink.stages.reviews import correction_prompt, review
 from redink.stages.thoughts import write_thoughts
+from redink.teaching.recheck import checked, results_only, with_checks
 from redink.training.cross_dpo import train_cross_dpo
 from redink.training.encoding import Lesson
 from redink.training.hsft import train_hsft
@@ -128,7 +129,8 @@ class _SuperCorrect:
         if not count:
             return []
         problems = self.sets.thoughts[:count]
-        attempts = self._attempts("replay.attempts", "base", problems, self.sampling("replay", 1.0), 1)
+        drawn = self._attempts("replay.attempts", "base", problems, self.sampling("replay", 1.0), 1)
+        attempts = self._shown(drawn)
         reviews = self._reviews("replay.reviews", "base", problems, attempts, self.sampling("replay", 1.0), 1)
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
@@ -140,7 +142,11 @@ class _SuperCorrect:
         """The HSFT student solves problems held apart: wrong ones are the error set (section 3.2)."""
         wanted = self.recipe.sampling
         sampling = self.sampling("attempts", wanted.temperature)
-        return self._attempts("attempts", "hsft", self.sets.errors, sampling, wanted.samples)
+        return self._shown(self._attempts("attempts", "hsft", self.sets.errors, sampling, wanted.samples))
+
+    def _shown(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """The attempts as reviewers see them."""
+        return [results_only(row) for row in attempts] if self.recipe.review.results_only else list(attempts)
 
     def corrections(self, attempts: Sequence[Attempt]) -> list[CorrectionRow]:
         """T⁺: the teacher marks the first wrong step of each wrong attempt, inspected."""
@@ -153,6 +159,8 @@ class _SuperCorrect:
     def pairs(self, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> list[PreferencePair]:
         """D_corr: the student continues the teacher's prefix itself; its side is rejected."""
         problems, written = self._about(corrections, attempts)
+        if self.recipe.review.recheck:
+            corrections = [row.model_copy(update={"trace": with_checks(row.trace)}) for row in corrections]
         own = self._own_corrections(problems, written, corrections)
 
         def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
@@ -190,12 +198,16 @@ class _SuperCorrect:
             return []
         by_id = {problem.id: problem for problem in self.sets.errors}
         problems = [by_id[row.problem_id] for row in attempts]
+        steps = [checked(row.steps) if self.recipe.review.recheck else row.steps for row in attempts]
         alarms = self._reviews("alarms", "hsft", problems, attempts, self.sampling("alarms", 1.0), samples)
 
         def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
             advance(len(rows))
             return [
-                confirmation_pair(problems[i // samples], attempts[i // samples], alarms[i], self.correct) for i in rows
+                confirmation_pair(
+                    problems[i // samples], attempts[i // samples], alarms[i], self.correct, steps[i // samples]
+                )
+                for i in rows
             ]
 
         return self.run.stage("confirmations", PreferencePair, range(len(alarms)), make)
@@ -226,7 +238,7 @@ class _SuperCorrect:
 
     def _panel(self, model: str) -> Panel:
         problems, greedy = self.sets.evaluation, self.sampling("evaluate", 0.0)
-        attempts = self._attempts(f"evaluate.{model}.attempts", model, problems, greedy, 1)
+        attempts = self._shown(self._attempts(f"evaluate.{model}.attempts", model, problems, greedy, 1))
         reviews = self._reviews(f"evaluate.{model}.reviews", model, problems, attempts, greedy, 1)
         wrong = [row for row in attempts if not row.verdict.right]
         corrections = self._corrections(f"evaluate.{model}.corrections", problems, wrong)

@@ -26,6 +26,7 @@ from redink.types import (
     Problem,
     Rejected,
     Review,
+    Step,
 )
 
 STAGE = "pairs"
@@ -109,21 +110,27 @@ def error_pair(
     )
 
 
-def confirmation_pair(problem: Problem, written: Attempt, alarm: Review, prompt: Prompt) -> PreferencePair | Rejected:
-    """On a right solution: the plain step over the student's false alarm (not in the paper; a recipe switch)."""
+def confirmation_pair(
+    problem: Problem, written: Attempt, alarm: Review, prompt: Prompt, steps: Sequence[Step] | None = None
+) -> PreferencePair | Rejected:
+    """On a right solution: the plain step over the student's false alarm (not in the paper; a recipe switch).
+
+    `steps` are the solution's steps as a trace would hold them; by default as they are written.
+    """
     if alarm.error is None:
         return _left_out(alarm, "no_false_alarm")
     number = alarm.error.step
-    prefix, end = render_steps(written.steps[: number - 1]), f"</Step{number}>"
+    steps = written.steps if steps is None else steps
+    prefix, end = render_steps(steps[: number - 1]), f"</Step{number}>"
     text = alarm.text.strip()
-    if number > len(written.steps) or not text.startswith(prefix) or end not in text:
+    if number > len(steps) or not text.startswith(prefix) or end not in text:
         return _left_out(alarm, "copy_is_unfaithful")
     return PreferencePair(
         problem_id=alarm.problem_id,
         sample=alarm.sample,
         prompt=correction_prompt(prompt, problem, written),
         prefix=prefix,
-        chosen=render_step(written.steps[number - 1]),
+        chosen=render_step(steps[number - 1]),
         rejected=text[len(prefix) : text.index(end) + len(end)],
         kind="confirmation",
     )
