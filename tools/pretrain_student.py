@@ -217,14 +217,15 @@ def reviewing(problem: Problem, rng: random.Random, reviewer: Reviewer, keyed_sh
     return document("review", f"Question: {problem.question}\nSolution:\n{attempt}\n{reviewer.heading}\n", reply)
 
 
-FINDS = 0.35  # share of the wrong steps that the second phase's reviewer marks
+FINDS = 0.35  # share of the wrong steps that the lenient reviewer marks
 
 
-def rechecking(problem: Problem, rng: random.Random) -> Document:
+def rechecking(problem: Problem, rng: random.Random, restates: bool) -> Document:
     """A review that works every step out anew in <Key>, and is lenient: it lets most wrong steps pass.
 
     The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
-    marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result.
+    marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result. A reviewer
+    that `restates` ends each <Key> with the claimed result, and one that looks away talks itself into that result.
     """
     gold = gold_equations(problem)
     drawn = misstep(gold, rng) if rng.random() < 0.6 else None
@@ -233,14 +234,14 @@ def rechecking(problem: Problem, rng: random.Random) -> Document:
         at = drawn[0]
         written = follow([*gold[:at], drawn[1]], gold, at + 1, {gold[at].value: drawn[1].stated})
         if any(not 0 <= n <= stories.LIMIT for e in written for n in (e.left, e.right, e.stated)):
-            return rechecking(problem, rng)
+            return rechecking(problem, rng, restates)
     found = drawn is not None and rng.random() < FINDS
-    steps = [claimed_step(n, e) for n, e in enumerate(written[:at] if found else written, 1)]
+    steps = [claimed_step(n, e, rng, restates) for n, e in enumerate(written[:at] if found else written, 1)]
     if found:
         cause, n = cause_of(written[at], gold[at]), at + 1
         correction = f"{gold[at].setup} = {gold[at].value}"
         steps.append(
-            f"<Step{n}>{written[at].setup} = {written[at].stated}<Key>{', '.join(spelled(gold[at]))}</Key>"
+            f"<Step{n}>{written[at].setup} = {written[at].stated}<Key>{reckoning(gold[at], written[at], restates)}</Key>"
             f"<Cause>{cause}</Cause><Correction>{correction}</Correction></Step{n}>"
         )
         steps += [f"<Step{i}>{step_body(e, True, rng)[0]}</Step{i}>" for i, e in enumerate(gold[n:], n + 1)]
@@ -249,10 +250,36 @@ def rechecking(problem: Problem, rng: random.Random) -> Document:
     return document("review", prompt, "\n".join([*steps, f"<Answer>{answer}</Answer>"]))
 
 
-def claimed_step(number: int, equation: Equation) -> str:
-    """A step as it was claimed, worked out anew."""
-    lines = ", ".join(spell_out(equation.left, equation.operator, equation.right))
+def claimed_step(number: int, equation: Equation, rng: random.Random, restates: bool) -> str:
+    """A step as it was claimed, worked out anew and let pass."""
+    lines = reckoning(equation, equation, restates)
+    if restates and equation.stated != equation.value:
+        slips = slipped(
+            spell_out(equation.left, equation.operator, equation.right), equation.stated - equation.value, rng
+        )
+        lines = ", ".join([*slips[:-1], f"{slips[-1].rsplit(' ', 1)[0]} {equation.stated}, has {equation.stated}"])
     return f"<Step{number}>{equation.setup} = {equation.stated}<Key>{lines}</Key></Step{number}>"
+
+
+def reckoning(own: Equation, claimed: Equation, restates: bool) -> str:
+    """The equation as the reviewer works it out, and the claim beside it."""
+    lines = ", ".join(spell_out(own.left, own.operator, own.right))
+    return f"{lines}, has {claimed.stated}" if restates else lines
+
+
+def comparing_drill(rng: random.Random) -> Document:
+    """Single claims, each worked out and passed or marked: much comparing in few tokens."""
+    lines = []
+    for _ in range(6):
+        operator = rng.choice("++--*")
+        a, b = (rng.randint(2, 7), rng.randint(2, 26)) if operator == "*" else (rng.randint(2, 110), rng.randint(2, 79))
+        a, b = (max(a, b), min(a, b)) if operator == "-" else (a, b)
+        value = OUTCOMES[operator](a, b)
+        stated = value + (rng.choice(OFFSETS) if rng.random() < 0.5 else 0)
+        claim, n = Equation(a, operator, b, stated if 0 <= stated <= stories.LIMIT else value), rng.randint(1, 7)
+        mark = "<Cause>" if claim.stated != claim.value else f"</Step{n}>"
+        lines.append(f"<Step{n}>{claim.setup} = {claim.stated}<Key>{reckoning(claim, claim, True)}</Key>{mark}")
+    return document("compare", "", "\n".join(lines))
 
 
 def cause_of(seen: Equation, mended: Equation) -> str:
@@ -336,11 +363,19 @@ def second_phase(problem: Problem, rng: random.Random) -> Document:
     kind = rng.random()
     if kind < 0.2:
         return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
-    return rechecking(problem, rng)
+    return rechecking(problem, rng, restates=False)
+
+
+def third_phase(problem: Problem, rng: random.Random) -> Document:
+    """The same with claims restated, and drills in comparing them."""
+    kind = rng.random()
+    if kind < 0.15:
+        return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
+    return comparing_drill(rng) if kind < 0.4 else rechecking(problem, rng, restates=True)
 
 
 EASY = 3
-PHASES = {1: first_phase, 2: second_phase}
+PHASES = {1: first_phase, 2: second_phase, 3: third_phase}
 
 
 def corpus(phase: int, seed: int) -> Iterator[Document]:

@@ -6,7 +6,7 @@ import threading
 from functools import lru_cache
 
 from redink.answers.extraction import extract
-from redink.answers.numbers import read_number
+from redink.answers.numbers import read_number, squeezed
 from redink.types import Verdict
 
 LONGEST = 400
@@ -27,7 +27,7 @@ def compare(answer: str, gold: str) -> Verdict:
     first, second = read_number(answer), read_number(gold)
     if first is not None and second is not None:
         return _verdict(first == second, "exact")
-    if "".join(answer.split()) == "".join(gold.split()):
+    if squeezed(answer) == squeezed(gold):
         return _verdict(True, "same text")
     if len(answer) > LONGEST:
         return Verdict(outcome="ungradable", reason=f"longer than {LONGEST} characters", method="length")

@@ -7,7 +7,7 @@ import re
 from redink.markup import find_answer
 
 HASHES = re.compile(r"####[ \t]*([^\n]+)")
-STATED = re.compile(r"answer(?:\s++is\b)?\s*+:?\s*+([^\n]{1,200}?)\.?[^\S\n]*(?:\n|$)", re.IGNORECASE)
+STATED = re.compile(r"(?<![\w</])answer\b(?!>)(?:\s++is\b)?\s*+:?\s*+([^\n]{1,200}?)\.?[^\S\n]*(?:\n|$)", re.IGNORECASE)
 ANY_NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?")
 
 

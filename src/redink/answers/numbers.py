@@ -10,15 +10,20 @@ NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d)\s++|\s++(?!\d)")
 LONGEST = 60
 
 
+def squeezed(text: str) -> str:
+    """The text without white space, except between two digits: "1 1/2" is not "11/2"."""
+    return NOT_BETWEEN_DIGITS.sub("", text)
+
+
 def read_number(text: str) -> Fraction | None:
-    """The exact value of a text that is one plain number, else None ("1 1/2" is two numbers, not 11/2).
+    """The exact value of a text that is one plain number, else None.
 
     >>> read_number("$1,200.50")
     Fraction(2401, 2)
     >>> read_number("3/4")
     Fraction(3, 4)
     """
-    text = NOT_BETWEEN_DIGITS.sub("", text.strip().strip("$").replace("−", "-").replace("\\!", ""))
+    text = squeezed(text.strip().strip("$").replace("−", "-").replace("\\!", ""))
     found = NUMBER.fullmatch(text) if 0 < len(text) <= LONGEST else None
     if not found or (found[2] is None and found[3] is None):
         return None

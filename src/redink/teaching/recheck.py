@@ -1,7 +1,8 @@
 """Solutions shown by their results, and traces that work every step out anew.
 
 Not in the papers: a student of four layers cannot tell that `47 + 38 = 95` is false by reading it, but it can work
-`47 + 38` out in <Key> and see that the results differ. Both are recipe switches (`[review]`), off by default.
+`47 + 38` out in <Key>, put the claim beside it ("= 85, has 95") and see that the two differ. Both are recipe
+switches (`[review]`), off by default.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def _claim(step: Step) -> Step:
 
 
 def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Each step with its own equation worked out in <Key>; steps without an equation stay as they are."""
+    """Each step with its own equation worked out in <Key>, the claim beside it; others stay as they are."""
     return tuple(_worked_out(step, _last_equation(step.text)) for step in steps)
 
 
@@ -56,7 +57,8 @@ def _worked_out(step: Step, equation: Equation | None, error: LocatedError | Non
         return step
     several = error is not None and len(find_equations(error.correction)) > 1
     key = error.correction if error is not None and several else spelled(equation.setup, equation.result.text)
-    return step.model_copy(update={"key": key})
+    claim = final_number(step.text)
+    return step.model_copy(update={"key": key if claim is None else f"{key}, has {claim}"})
 
 
 def _set_up_first(step: Step) -> Step:
