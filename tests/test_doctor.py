@@ -76,7 +76,9 @@ def test_the_bundled_student_is_looked_for(
     assert found()["bundled student"] == Finding(part="bundled student", found=said, ok=there, needed=True)
 
 
-@pytest.mark.parametrize(("free", "said", "ok"), [(2_500_000_000, "2.5 GB free", True), (900_000_000, "0.9 GB free", False)])
+@pytest.mark.parametrize(
+    ("free", "said", "ok"), [(2_500_000_000, "2.5 GB free", True), (900_000_000, "0.9 GB free", False)]
+)
 def test_the_disk_is_looked_at(monkeypatch: pytest.MonkeyPatch, free: int, said: str, ok: bool) -> None:
     usage = shutil._ntuple_diskusage(10**12, 10**12 - free, free)
     monkeypatch.setattr(doctor.shutil, "disk_usage", lambda path: usage)

@@ -87,7 +87,9 @@ def test_this_test_can_fail() -> None:
     assert misplaced("redink.rows", {"redink.cli", "redink.types", "json", "redink.attic"}) == [
         "redink.attic", "redink.cli",
     ]  # fmt: skip
-    assert misplaced("redink.stages.pairs", {"redink.stages.reviews", "redink.training.loop"}) == ["redink.training.loop"]
+    assert misplaced("redink.stages.pairs", {"redink.stages.reviews", "redink.training.loop"}) == [
+        "redink.training.loop"
+    ]
 
 
 def test_every_public_name_is_there() -> None:

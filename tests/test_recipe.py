@@ -151,13 +151,13 @@ def test_a_file_that_is_not_text_is_bad_input(tmp_path: Path) -> None:
     [
         ("dmeo", "Did you mean 'demo'?"),
         ("recipes/demoo.toml", "Did you mean 'demo'?"),
-        ("zzzz", "Bundled recipes: demo"),
+        ("zzzz", "Bundled recipes: "),
     ],
 )
 def test_a_missing_recipe_names_the_nearest(name: str, said: str) -> None:
     with pytest.raises(BadInput, match="the recipe cannot be read") as caught:
         load_recipe(name)
-    assert said.split(":")[0] in str(caught.value)
+    assert said in str(caught.value)
 
 
 # ---------------------------------------------------------------- limits

@@ -239,7 +239,10 @@ def test_a_full_disk_is_one_line_and_nothing_made_is_lost(
     second = Work()
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with opened(tmp_path / "run") as run, pytest.raises(Failure, match=r"No space left on device.*is kept") as caught:
+        with (
+            opened(tmp_path / "run") as run,
+            pytest.raises(Failure, match=r"No space left on device.*is kept") as caught,
+        ):
             do(run, Work())
     assert "\n" not in str(caught.value)
     with opened(tmp_path / "run") as run:

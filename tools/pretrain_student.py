@@ -225,7 +225,7 @@ def rechecking(problem: Problem, rng: random.Random, restates: bool) -> Document
 
     The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
     marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result. A reviewer
-    that `restates` ends each <Key> with the claimed result, and one that looks away talks itself into that result.
+    that `restates` ends each <Key> with the difference from the claimed result, and one that looks away talks itself into that result.
     """
     gold = gold_equations(problem)
     drawn = misstep(gold, rng) if rng.random() < 0.6 else None
@@ -254,17 +254,22 @@ def claimed_step(number: int, equation: Equation, rng: random.Random, restates: 
     """A step as it was claimed, worked out anew and let pass."""
     lines = reckoning(equation, equation, restates)
     if restates and equation.stated != equation.value:
-        slips = slipped(
-            spell_out(equation.left, equation.operator, equation.right), equation.stated - equation.value, rng
-        )
-        lines = ", ".join([*slips[:-1], f"{slips[-1].rsplit(' ', 1)[0]} {equation.stated}, has {equation.stated}"])
+        offset = equation.stated - equation.value
+        slips = slipped(spell_out(equation.left, equation.operator, equation.right), offset, rng)
+        last = f"{slips[-1].rsplit(' ', 1)[0]} {equation.stated}"
+        lines = ", ".join([*slips[:-1], last, difference(equation.stated, equation.stated)])
     return f"<Step{number}>{equation.setup} = {equation.stated}<Key>{lines}</Key></Step{number}>"
 
 
 def reckoning(own: Equation, claimed: Equation, restates: bool) -> str:
     """The equation as the reviewer works it out, and the claim beside it."""
     lines = ", ".join(spell_out(own.left, own.operator, own.right))
-    return f"{lines}, has {claimed.stated}" if restates else lines
+    return f"{lines}, {difference(own.value, claimed.stated)}" if restates else lines
+
+
+def difference(own: int, claimed: int) -> str:
+    """By how much two results differ, as an equation: 0 if they are the same."""
+    return f"{max(own, claimed)} - {min(own, claimed)} = {abs(own - claimed)}"
 
 
 def comparing_drill(rng: random.Random) -> Document:

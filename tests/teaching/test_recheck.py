@@ -31,7 +31,7 @@ def test_an_attempt_without_an_answer_shows_none():
 
 def test_checked_works_out_each_equation_once():
     steps = checked((Step(number=1, text="47 + 38 = 85"), Step(number=2, text="no sum"), Step(number=3, text="a", key="b")))
-    assert [step.key for step in steps] == ["47 + 30 = 77, 77 + 8 = 85, has 85", None, "b"]
+    assert [step.key for step in steps] == ["47 + 30 = 77, 77 + 8 = 85, 85 - 85 = 0", None, "b"]
 
 
 def test_a_wrong_set_up_is_worked_out_as_it_should_be_and_the_rest_sets_up_first():
@@ -45,8 +45,8 @@ def test_a_wrong_set_up_is_worked_out_as_it_should_be_and_the_rest_sets_up_first
         answer="144",
     )
     assert render_trace(with_checks(trace)).splitlines() == [
-        "<Step1>5 + 4 = 9<Key>5 + 4 = 9, has 9</Key></Step1>",
-        "<Step2>9 - 3 = 6<Key>9 + 3 = 12, has 6</Key><Cause>wrong step, it should be 9 + 3</Cause>"
+        "<Step1>5 + 4 = 9<Key>5 + 4 = 9, 9 - 9 = 0</Key></Step1>",
+        "<Step2>9 - 3 = 6<Key>9 + 3 = 12, 12 - 6 = 6</Key><Cause>wrong step, it should be 9 + 3</Cause>"
         "<Correction>9 + 3 = 12</Correction></Step2>",
         "<Step3>12 * 12<Key>12 * 10 = 120, 12 * 2 = 24, 120 + 20 = 140, 140 + 4 = 144</Key></Step3>",
         "<Answer>144</Answer>",
@@ -59,9 +59,9 @@ def test_a_correction_in_several_equations_is_the_working_out():
         error=LocatedError(step=1, cause="slip", correction="47 + 30 = 77, 77 + 8 = 85"),
         answer="85",
     )
-    assert with_checks(trace).steps[0].key == "47 + 30 = 77, 77 + 8 = 85, has 95"
+    assert with_checks(trace).steps[0].key == "47 + 30 = 77, 77 + 8 = 85, 95 - 85 = 10"
 
 
 def test_a_trace_without_an_error_is_worked_out_whole():
     trace = CorrectionTrace(steps=(Step(number=1, text="5 + 4 = 9"),), error=None, answer="9")
-    assert with_checks(trace).steps[0].key == "5 + 4 = 9, has 9"
+    assert with_checks(trace).steps[0].key == "5 + 4 = 9, 9 - 9 = 0"

@@ -99,7 +99,7 @@ def test_the_first_loss_of_hsft_is_the_mean_cross_entropy_of_the_reply_tokens(
     )
     settings = HSFTSettings(epochs=1, learning_rate=1e-3, batch_size=4 // accumulation, accumulation=accumulation)
     report = train_hsft(student, lessons, settings, tmp_path / "hsft")
-    assert report.first_loss == pytest.approx(float(-tokens.mean()), rel=1e-5)
+    assert report.first_loss == pytest.approx(-tokens.mean().item(), rel=1e-5)
     assert (report.rows, report.too_long, report.steps) == (4, 0, 1)
 
 
@@ -166,7 +166,7 @@ def test_two_steps_agree_with_equation_8_by_hand(folder: Path, tmp_path: Path, n
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
-        by_hand.append(float(loss))
+        by_hand.append(loss.item())
     assert [line["loss"] for line in log_of(out) if "loss" in line] == pytest.approx(by_hand, rel=1e-4)
     if not nll:
         assert by_hand[0] == pytest.approx(math.log(2))

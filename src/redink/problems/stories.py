@@ -10,6 +10,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 from redink.types import Problem
 
@@ -77,7 +78,7 @@ def _compare(rng: random.Random) -> tuple[Story, str]:
     names, thing = rng.sample(NAMES, 3), rng.choice(THINGS)
     values = [rng.randint(3, 50)]
     story = Story((f"{names[0]} has {values[0]} {thing}.",), (), values[0])
-    for earlier, name in zip(names[:2], names[1:], strict=True):
+    for earlier, name in pairwise(names):
         story = _relate(story, name, earlier, rng)
         values.append(story.value)
     if rng.random() < 0.3:

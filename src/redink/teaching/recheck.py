@@ -1,8 +1,8 @@
 """Solutions shown by their results, and traces that work every step out anew.
 
 Not in the papers: a student of four layers cannot tell that `47 + 38 = 95` is false by reading it, but it can work
-`47 + 38` out in <Key>, put the claim beside it ("= 85, has 95") and see that the two differ. Both are recipe
-switches (`[review]`), off by default.
+`47 + 38` out in <Key> and take the claim from its own result: `95 - 85 = 10`, where 0 would mean that the step is
+right. Both are recipe switches (`[review]`), off by default.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _claim(step: Step) -> Step:
 
 
 def checked(steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Each step with its own equation worked out in <Key>, the claim beside it; others stay as they are."""
+    """Each step with its own equation worked out in <Key> and compared with the claim; others stay as they are."""
     return tuple(_worked_out(step, _last_equation(step.text)) for step in steps)
 
 
@@ -57,8 +57,15 @@ def _worked_out(step: Step, equation: Equation | None, error: LocatedError | Non
         return step
     several = error is not None and len(find_equations(error.correction)) > 1
     key = error.correction if error is not None and several else spelled(equation.setup, equation.result.text)
-    claim = final_number(step.text)
-    return step.model_copy(update={"key": key if claim is None else f"{key}, has {claim}"})
+    return step.model_copy(update={"key": f"{key}{_difference(equation.result.text, final_number(step.text))}"})
+
+
+def _difference(own: str, claimed: str | None) -> str:
+    """By how much two results differ, the larger first; nothing where one of them is no natural number."""
+    if claimed is None or not (own.isdecimal() and claimed.isdecimal()):
+        return ""
+    low, high = sorted((int(own), int(claimed)))
+    return f", {high} - {low} = {high - low}"
 
 
 def _set_up_first(step: Step) -> Step:
