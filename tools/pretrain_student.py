@@ -225,7 +225,8 @@ def rechecking(problem: Problem, rng: random.Random, restates: bool) -> Document
 
     The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
     marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result. A reviewer
-    that `restates` ends each <Key> with the difference from the claimed result, and one that looks away talks itself into that result.
+    that `restates` ends each <Key> with the difference from the claimed result, and one that looks away talks itself
+    into that result.
     """
     gold = gold_equations(problem)
     drawn = misstep(gold, rng) if rng.random() < 0.6 else None
@@ -241,7 +242,8 @@ def rechecking(problem: Problem, rng: random.Random, restates: bool) -> Document
         cause, n = cause_of(written[at], gold[at]), at + 1
         correction = f"{gold[at].setup} = {gold[at].value}"
         steps.append(
-            f"<Step{n}>{written[at].setup} = {written[at].stated}<Key>{reckoning(gold[at], written[at], restates)}</Key>"
+            f"<Step{n}>{written[at].setup} = {written[at].stated}"
+            f"<Key>{reckoning(gold[at], written[at], restates)}</Key>"
             f"<Cause>{cause}</Cause><Correction>{correction}</Correction></Step{n}>"
         )
         steps += [f"<Step{i}>{step_body(e, True, rng)[0]}</Step{i}>" for i, e in enumerate(gold[n:], n + 1)]

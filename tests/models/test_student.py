@@ -117,12 +117,11 @@ def test_the_same_seed_draws_the_same_replies_and_another_seed_others(student: S
     requests = [Request(question) for question in QUESTIONS]
 
     def draw(seed: int) -> list[list[str]]:
-        torch.manual_seed(hash(("noise", seed)) % 1000)
         sampling = Sampling(temperature=1.0, max_new_tokens=10, stop=(), seed=seed, samples=2, batch_rows=3)
         return texts(student.generate(requests, sampling))
 
     first = draw(5)
-    torch.rand(100)
+    torch.manual_seed(1234)  # what else happened in the process must not matter
     assert draw(5) == first
     assert draw(6) != first
     assert [len(drawn) for drawn in first] == [2, 2, 2, 2]

@@ -30,7 +30,9 @@ def test_an_attempt_without_an_answer_shows_none():
 
 
 def test_checked_works_out_each_equation_once():
-    steps = checked((Step(number=1, text="47 + 38 = 85"), Step(number=2, text="no sum"), Step(number=3, text="a", key="b")))
+    steps = checked(
+        (Step(number=1, text="47 + 38 = 85"), Step(number=2, text="no sum"), Step(number=3, text="a", key="b"))
+    )
     assert [step.key for step in steps] == ["47 + 30 = 77, 77 + 8 = 85, 85 - 85 = 0", None, "b"]
 
 
