@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import sys
@@ -82,7 +83,7 @@ def _run(
 
 def _overrides(name: str | None, student: str | None, seed: int | None) -> list[str]:
     given = {"name": name, "student": student, "seed": seed}
-    return [f"{key}={value}" for key, value in given.items() if value is not None]
+    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
 
 
 @app.command(epilog="Example: redink demo --seed 1 --name demo-1")

@@ -38,6 +38,7 @@ from redink.types import (
 
 STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
 MODELS = ("base", "hsft", "cross_dpo")
+REPLAY_TEMPERATURE = 0.7
 NO_PROBLEMS_LEFT = "See the run directory's *.rejected.jsonl and *.quarantine.jsonl for the reasons."
 
 
@@ -129,9 +130,9 @@ class _SuperCorrect:
         if not count:
             return []
         problems = self.sets.thoughts[:count]
-        drawn = self._attempts("replay.attempts", "base", problems, self.sampling("replay", 1.0), 1)
+        drawn = self._attempts("replay.attempts", "base", problems, self.sampling("replay", REPLAY_TEMPERATURE), 1)
         attempts = self._shown(drawn)
-        reviews = self._reviews("replay.reviews", "base", problems, attempts, self.sampling("replay", 1.0), 1)
+        reviews = self._reviews("replay.reviews", "base", problems, attempts, self.sampling("replay", REPLAY_TEMPERATURE), 1)
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
             for problem, written, row in zip(problems, attempts, reviews, strict=True)
