@@ -21,6 +21,11 @@ def test_results_only_keeps_set_up_and_claimed_result_and_drops_the_key():
     assert shown.answer == written.answer
 
 
+def test_a_text_with_an_equation_keeps_its_own_claim():
+    shown = results_only(attempt(Step(number=1, text="47 + 38 = 94", key="85 + 0 = 85")))
+    assert shown.steps[0].text == "47 + 38 = 94"
+
+
 def test_an_attempt_without_steps_is_shown_as_it_is():
     assert results_only(attempt()).text == "as sampled"
 

@@ -17,7 +17,10 @@ from redink.types import Attempt, CorrectionTrace, LocatedError, Step
 
 
 def results_only(written: Attempt) -> Attempt:
-    """The attempt as a reviewer is shown it: each step's set-up and the result it claims, without its <Key>."""
+    """The attempt as a reviewer is shown it: each step's set-up and the result it claims, without its <Key>.
+
+    A text that holds an equation claims a result already.
+    """
     steps = tuple(_claim(step) for step in written.steps)
     if not steps:
         return written
@@ -27,7 +30,8 @@ def results_only(written: Attempt) -> Attempt:
 
 def _claim(step: Step) -> Step:
     value = final_number(step.key) if step.key else None
-    text = f"{step.text} = {value}".strip() if value is not None else step.text
+    claims = value is not None and "=" not in step.text
+    text = f"{step.text} = {value}".strip() if claims else step.text
     return Step(number=step.number, text=text)
 
 
