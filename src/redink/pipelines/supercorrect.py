@@ -126,13 +126,13 @@ class _SuperCorrect:
         self.run.say(f"hsft: {report.rows} rows ({report.too_long} too long), {report.steps} steps")
 
     def _replayed(self, count: int) -> list[Lesson]:
-        """The base student's own reviews of its own solutions, so that HSFT does not erase the skill."""
+        """The base student's own greedy reviews of its own solutions, so that HSFT does not erase the skill."""
         if not count:
             return []
         problems = self.sets.thoughts[:count]
         drawn = self._attempts("replay.attempts", "base", problems, self.sampling("replay", REPLAY_TEMPERATURE), 1)
         attempts = self._shown(drawn)
-        reviews = self._reviews("replay.reviews", "base", problems, attempts, self.sampling("replay", REPLAY_TEMPERATURE), 1)
+        reviews = self._reviews("replay.reviews", "base", problems, attempts, self.sampling("replay", 0.0), 1)
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
             for problem, written, row in zip(problems, attempts, reviews, strict=True)
