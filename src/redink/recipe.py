@@ -61,6 +61,7 @@ class SamplingRecipe(Row):
     """How attempts and own corrections are drawn."""
 
     temperature: float = Field(0.7, ge=0)
+    correction_temperature: float = Field(0.7, ge=0, description="For the student's own corrections (rejected).")
     top_p: float = Field(1.0, gt=0, le=1)
     samples: int = Field(1, ge=1, description="Attempts per error-set problem.")
     max_new_tokens: int = Field(1024, ge=1, description="Longest solution.")

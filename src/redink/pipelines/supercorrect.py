@@ -177,7 +177,7 @@ class _SuperCorrect:
     def _own_corrections(
         self, problems: Sequence[Problem], written: Sequence[Attempt], corrections: Sequence[CorrectionRow]
     ) -> list[OwnCorrection]:
-        sampling = self.sampling("own_corrections", self.recipe.sampling.temperature, STEP_ENDS)
+        sampling = self.sampling("own_corrections", self.recipe.sampling.correction_temperature, STEP_ENDS)
 
         def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
             return own_corrections(
@@ -200,7 +200,8 @@ class _SuperCorrect:
         by_id = {problem.id: problem for problem in self.sets.errors}
         problems = [by_id[row.problem_id] for row in attempts]
         steps = [checked(row.steps) if self.recipe.review.recheck else row.steps for row in attempts]
-        alarms = self._reviews("alarms", "hsft", problems, attempts, self.sampling("alarms", 1.0), samples)
+        sampling = self.sampling("alarms", self.recipe.sampling.correction_temperature)
+        alarms = self._reviews("alarms", "hsft", problems, attempts, sampling, samples)
 
         def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
             advance(len(rows))
