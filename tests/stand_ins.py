@@ -87,7 +87,11 @@ class Desk:
         return work
 
     async def inspect(
-        self, problem: Problem, work: Thought | CorrectionTrace, attempt: Attempt | None = None
+        self,
+        problem: Problem,
+        work: Thought | CorrectionTrace,
+        attempt: Attempt | None = None,
+        remarks: Sequence[str] = (),
     ) -> Inspection:
         self.inspected.append((problem.id, attempt))
         listed = self.verdicts.get(problem.id)

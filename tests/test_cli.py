@@ -1,12 +1,19 @@
 """The command line as a user meets it: output, exit codes, one-line failures."""
 
+import io
 import json
 import re
 from pathlib import Path
 
 import pytest
+from loopback import serving
+from marking import teacher_reply
+from rich.console import Console
 
 from redink.cli import main
+from redink.recipe import load_recipe
+from redink.run import Run
+from redink.types import Quarantined, ThoughtRow, Tried
 
 SMALL = ["--set", "hsft.epochs=1", "--set", "cross_dpo.epochs=1", "--limit", "6"]
 
@@ -22,7 +29,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "solve",
-    "problems", "doctor", "fetch",
+    "problems", "doctor", "fetch", "quarantine",
 ]  # fmt: skip
 
 
@@ -50,6 +57,15 @@ BAD = [
     (["fetch", "gpt"], "gpt", "smollm2"),
     (["evaluate", "--student", "./none"], "./none", "config.json"),
     (["demo", "--set", "teacher.kind=openai", "--limit", "2"], "teacher.model", "--set teacher.model"),
+    (
+        ["demo", "--set", "teacher.limits.max_inflight=2"],
+        "teacher.limits.max_inflight",
+        "Did you mean 'max_in_flight'?",
+    ),
+    (["demo", "--set", "teacher.price={prompt = 1}"], "teacher.price.completion", "Field required"),
+    (["demo", "--set", "teacher.larger_on_cut=1"], "teacher.larger_on_cut", "greater than 1"),
+    (["quarantine", "list", "nowhere"], "nowhere", "runs/demo"),
+    (["quarantine", "requeue", "nowhere", "--reason", "cut"], "nowhere", "runs/demo"),
 ]
 
 
@@ -63,6 +79,75 @@ def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(capsys, tmp_path, mon
     assert what in lines[0]
     assert remedy in lines[0]
     assert "Traceback" not in err
+
+
+RUNS = ["demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo"]
+OPTIONS = {
+    "--set", "--data-dir", "--run-dir", "--name", "--student", "--limit", "--seed", "--max-usd", "--fresh", "--help",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("command", RUNS)
+def test_every_command_that_runs_a_recipe_takes_the_same_options(capsys, command):
+    _, out, _ = run(capsys, command, "--help")
+    assert set(re.findall(r"(?<=│ )--[a-z-]+", out)) == OPTIONS
+
+
+def held_back(folder: Path) -> None:
+    """A run of the demo whose thoughts hold two rows back."""
+    with Run(folder, load_recipe("demo"), Console(file=io.StringIO())) as kept:
+        tried = (Tried(reason="no_steps", detail="at character 0", raw="[bold]I will not.[/]"),)
+        rows = [Quarantined(problem_id=f"p{n}", stage="thoughts", reason=reason, raw="raw text", tries=tried)
+                for n, reason in enumerate(["cut", "refused"])]  # fmt: skip
+        kept.settle("thoughts", ThoughtRow, rows)
+
+
+def test_quarantined_rows_are_listed_shown_and_requeued(capsys, tmp_path):
+    held_back(tmp_path)
+    code, out, _ = run(capsys, "quarantine", "list", str(tmp_path))
+    assert code == 0
+    assert [re.findall(r"\w+", line) for line in out.splitlines() if "thoughts" in line] == [
+        ["thoughts", "cut", "1"], ["thoughts", "refused", "1"],
+    ]  # fmt: skip
+    code, out, _ = run(capsys, "quarantine", "show", str(tmp_path), "--reason", "cut")
+    assert code == 0
+    assert "p0" in out and "p1" not in out
+    assert out.index("try 1: no_steps at character 0") < out.index("[bold]I will not.[/]") < out.index("try 2: cut")
+    assert "raw text" in out
+    code, out, _ = run(capsys, "quarantine", "show", str(tmp_path), "--jsonl", "--limit", "1")
+    assert [json.loads(line)["problem_id"] for line in out.splitlines()] == ["p0"]
+    code, out, _ = run(capsys, "quarantine", "requeue", str(tmp_path), "--reason", "cut")
+    assert code == 0
+    assert "thoughts: 1 rows requeued." in out
+    code, out, _ = run(capsys, "quarantine", "list", str(tmp_path))
+    assert "refused" in out and "cut" not in out
+    code, out, err = run(capsys, "quarantine", "requeue", str(tmp_path), "--reason", "other")
+    assert code == 2
+    assert "Reasons here: refused." in err
+
+
+def test_no_quarantined_row_is_said(capsys, tmp_path):
+    Run(tmp_path, load_recipe("demo"), Console(file=io.StringIO())).close()
+    assert run(capsys, "quarantine", "list", str(tmp_path))[:2] == (0, "No row is quarantined.\n")
+
+
+def test_a_budget_on_the_command_line_is_the_recipes(capsys, tmp_path):
+    with serving(teacher_reply) as server:
+        arguments = [
+            "thoughts", "demo", "--run-dir", str(tmp_path), "--limit", "4", "--set", "teacher.kind=openai",
+            "--set", "teacher.model=m", "--set", f"teacher.base_url={server.base_url}", "--set", "inspector.kind=none",
+            "--set", "teacher.price={prompt = 1, completion = 1}",
+        ]  # fmt: skip
+        code, _, err = run(capsys, *arguments, "--max-usd", "0")
+        assert code == 2
+        assert "redink: The budget is spent" in err and "--max-usd" in err
+        assert server.asked == []
+        code, _, err = run(capsys, *arguments, "--max-usd", "2.5")
+        assert code == 0, err
+        assert len(server.asked) == 4
+        assert json.loads((tmp_path / "demo" / "ledger.json").read_text())["max_usd"] == "2.5"
+        code, _, err = run(capsys, *arguments, "--fresh")
+        assert (code, len(server.asked)) == (0, 4), "bought replies outlive --fresh"
 
 
 def test_malformed_jsonl_names_file_and_line(capsys, tmp_path):

@@ -77,6 +77,41 @@ def test_a_terminal_gets_a_bar_with_the_rate_and_the_note(monkeypatch: pytest.Mo
     assert "/s" in shown
 
 
+def test_a_note_is_asked_for_when_a_line_is_shown(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def note(done: int, total: int) -> str:
+        asked.append((done, total))
+        return f"${done} spent"
+
+    with progress("thoughts", 100, done=10, note=note) as advance:
+        for _ in range(4):
+            clock.now += 5
+            advance(10)
+    assert capsys.readouterr().err == "thoughts: 40/100 rows, 2.0/s, 30 s left, $40 spent\n"
+    assert asked == [(40, 100)]
+
+
+def test_a_bar_is_redrawn_now_and_then_and_ends_complete(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand rows within a second are ten redrawings or so, and the last row is shown."""
+    screen, asked = io.StringIO(), list[int]()
+    monkeypatch.setattr(
+        module, "Console", lambda stderr: Console(file=screen, force_terminal=True, width=150, color_system=None)
+    )
+
+    def note(done: int, total: int) -> str:
+        asked.append(done)
+        return f"${done} spent"
+
+    with progress("thoughts", 1000, note=note) as advance:
+        for _ in range(1000):
+            clock.now += 0.001
+            advance()
+    assert len(asked) <= 12
+    assert asked[-1] == 1000
+    assert "$1000 spent" in screen.getvalue() and "1000/1000" in screen.getvalue()
+
+
 def test_quiet_shows_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     quiet(3, "note")
     assert capsys.readouterr() == ("", "")

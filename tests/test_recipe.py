@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
+from pydantic import BaseModel
 
 from redink.failures import BadInput, BadRecipe
-from redink.recipe import Recipe, bundled_recipes, load_recipe, validated
+from redink.recipe import MAY_CHANGE, Recipe, _table_of, bundled_recipes, load_recipe, validated
 
 SMALL = """
 name = "small"
@@ -63,6 +65,11 @@ def test_the_demo_is_bundled() -> None:
         ("problems.held_out=true", "problems.held_out", True),
         ('problems.sources=["gsm8k", "math"]', "problems.sources", ("gsm8k", "math")),
         ("cross_dpo.lora.rank=8", "cross_dpo.lora.rank", 8),
+        ("budget.max_usd=2.5", "budget.max_usd", Decimal("2.5")),
+        ("budget.max_usd=0.1", "budget.max_usd", Decimal("0.1")),
+        ("teacher.limits.requests_per_minute=500", "teacher.limits.requests_per_minute", 500.0),
+        ("teacher.price={prompt = 0.15, completion = 0.6}", "teacher.price.prompt", Decimal("0.15")),
+        ("teacher.batch=true", "teacher.batch", True),
         ('cross_dpo.lora={rank = 4, target_modules = ["q_proj"]}', "cross_dpo.lora.target_modules", ("q_proj",)),
     ],
 )
@@ -174,5 +181,14 @@ def test_a_limit_bounds_every_set(small: str, limit: int, sizes: tuple[int, int,
 
 
 def test_a_recipe_survives_json(small: str) -> None:
-    recipe = load_recipe(small, ["cross_dpo.lora.rank=8"])
+    price = "teacher.price={prompt = 0.15, cached_prompt = 0.075, completion = 0.6, batch_discount = 0.5}"
+    recipe = load_recipe(small, ["cross_dpo.lora.rank=8", price, "budget.max_usd=0.1"])
     assert Recipe.model_validate_json(recipe.model_dump_json()) == recipe
+
+
+def test_what_may_change_is_a_key() -> None:
+    for key in MAY_CHANGE:
+        found: type[BaseModel] | None = Recipe
+        for part in key.split("."):
+            assert found is not None and part in found.model_fields, key
+            found = _table_of(found.model_fields[part].annotation)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from redink.failures import BadInput, Failure, Interrupted, MarkupFailure, RowFailure
-from redink.rows import count_by, read_json_lines, read_rows, unwritable, write_rows, write_text
+from redink.rows import read_json_lines, read_rows, unwritable, write_rows, write_text
 from redink.types import Attempt, CorrectionTrace, Problem, StageCounts, Step, Thought, Verdict
 
 GOOD = '{"id": "a", "question": "1 + 1?", "answer": "2"}'
@@ -175,11 +175,6 @@ def test_only_right_is_right(outcome: str, right: bool) -> None:
 @pytest.mark.parametrize(("rejected", "balanced"), [(1, True), (0, False), (2, False)])
 def test_books_balance_when_nothing_is_lost(rejected: int, balanced: bool) -> None:
     assert StageCounts(stage="s", inputs=6, accepted=3, rejected=rejected, quarantined=2).balanced is balanced
-
-
-def test_counts_are_by_name() -> None:
-    assert count_by(["b", "a", "b"]) == {"a": 1, "b": 2}
-    assert list(count_by(["b", "a"])) == ["a", "b"]
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
-import shutil
 import sys
 import warnings
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_type_hints
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from redink.failures import Failure
+from redink.types import Quarantined
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -45,85 +49,96 @@ LimitOption = Annotated[
     int | None, typer.Option(min=1, help="At most this many problems in each set: a quick look at every stage.")
 ]
 SeedOption = Annotated[int | None, typer.Option(min=0, help="The recipe's seed.")]
-FreshOption = Annotated[bool, typer.Option("--fresh", help="Delete the run directory first.")]
+FreshOption = Annotated[
+    bool, typer.Option("--fresh", help="Delete the run directory first, all but its journal of bought replies.")
+]
 
 
-def _run(
-    recipe_name: str,
-    until: str,
-    *,
-    set_: list[str] | None,
-    data_dir: Path | None,
-    run_dir: Path,
-    name: str | None,
-    student: str | None,
-    limit: int | None,
-    seed: int | None,
-    fresh: bool,
-) -> None:
+MaxUsdOption = Annotated[
+    float | None, typer.Option("--max-usd", min=0, help="Stop when teacher and inspector have cost this much.")
+]
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What every command that runs a recipe takes."""
+
+    set_: SetOption = None
+    data_dir: DataDirOption = None
+    run_dir: RunDirOption = Path("runs")
+    name: NameOption = None
+    student: StudentOption = None
+    limit: LimitOption = None
+    seed: SeedOption = None
+    max_usd: MaxUsdOption = None
+    fresh: FreshOption = False
+
+    @property
+    def overrides(self) -> list[str]:
+        """As `load_recipe` takes them; the options that have a name of their own come last."""
+        given = {"name": self.name, "student": self.student, "seed": self.seed, "budget.max_usd": self.max_usd}
+        named = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
+        return [*(self.set_ or []), *named]
+
+
+def _with_run_options(function: Callable[..., None]) -> Callable[..., None]:
+    """The function with the fields of `RunOptions` in place of its last parameter, for typer to read."""
+    hints = get_type_hints(RunOptions, include_extras=True)
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
+
+    @wraps(function)
+    def command(**values: Any) -> None:
+        arguments = [values.pop(parameter.name) for parameter in own]
+        function(*arguments, RunOptions(**values))
+
+    options = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=hints[field.name]
+        )
+        for field in fields(RunOptions)
+    ]
+    parameters = [*own, *options]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    return command
+
+
+def _run(recipe_name: str, until: str, options: RunOptions) -> None:
     """Load the recipe with its overrides, do the stages up to `until`, print the table if there is one."""
     _calm_libraries()
     from redink.pipelines.results import as_table
     from redink.pipelines.supercorrect import supercorrect
     from redink.recipe import load_recipe
-    from redink.run import Run
+    from redink.run import Run, start_anew
 
-    recipe = load_recipe(recipe_name, [*(set_ or []), *_overrides(name, student, seed)])
-    if limit is not None:
-        recipe = recipe.limited(limit)
-    folder = run_dir / recipe.name
-    if fresh:
-        shutil.rmtree(folder, ignore_errors=True)
+    recipe = load_recipe(recipe_name, options.overrides)
+    if options.limit is not None:
+        recipe = recipe.limited(options.limit)
+    folder = options.run_dir / recipe.name
+    if options.fresh:
+        start_anew(folder)
     with Run(folder, recipe) as run:
-        results = supercorrect(run, data_dir, until)
+        results = supercorrect(run, options.data_dir, until)
         if results is not None:
             console.print(as_table(results))
             console.print(f"results: {run.path('results.json')}", markup=False, highlight=False, soft_wrap=True)
 
 
-def _overrides(name: str | None, student: str | None, seed: int | None) -> list[str]:
-    given = {"name": name, "student": student, "seed": seed}
-    return [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
-
-
 @app.command(epilog="Example: redink demo --seed 1 --name demo-1")
-def demo(
-    set_: SetOption = None,
-    run_dir: RunDirOption = Path("runs"),
-    name: NameOption = None,
-    student: StudentOption = None,
-    limit: LimitOption = None,
-    seed: SeedOption = None,
-    fresh: FreshOption = False,
-) -> None:
+@_with_run_options
+def demo(options: RunOptions) -> None:
     """The whole SuperCorrect method offline: a table base → HSFT → Cross-DPO in about 10 minutes on two cores."""
-    _run(
-        "demo", "evaluate", set_=set_, data_dir=None, run_dir=run_dir, name=name, student=student, limit=limit,
-        seed=seed, fresh=fresh,
-    )  # fmt: skip
+    _run("demo", "evaluate", options)
 
 
 def _stage_command(until: str, help_: str) -> Callable[..., None]:
     """A command that runs a recipe up to one stage."""
 
-    def command(
-        recipe: RecipeArgument,
-        set_: SetOption = None,
-        data_dir: DataDirOption = None,
-        run_dir: RunDirOption = Path("runs"),
-        name: NameOption = None,
-        student: StudentOption = None,
-        limit: LimitOption = None,
-        seed: SeedOption = None,
-        fresh: FreshOption = False,
-    ) -> None:
-        _run(
-            recipe, until, set_=set_, data_dir=data_dir, run_dir=run_dir, name=name, student=student, limit=limit,
-            seed=seed, fresh=fresh,
-        )  # fmt: skip
+    def command(recipe: RecipeArgument, options: RunOptions) -> None:
+        _run(recipe, until, options)
 
     command.__doc__ = help_
-    return command
+    return _with_run_options(command)
 
 
 _VERBS = {
@@ -139,6 +154,77 @@ for _name, (_until, _help) in _VERBS.items():
     app.command(_name, epilog=f"Example: redink {_name} recipes/gsm8k-smollm2.toml --data-dir data --limit 8")(
         _stage_command(_until, _help)
     )
+
+
+quarantine = typer.Typer(
+    help="The rows that could not be made: list them, look at them, give them another try.",
+    epilog="Example: redink quarantine list runs/demo",
+    no_args_is_help=True,
+)
+app.add_typer(quarantine, name="quarantine")
+
+RunArgument = Annotated[Path, typer.Argument(help="A run directory, such as runs/demo.")]
+ReasonOption = Annotated[str | None, typer.Option(help="Only rows with this reason.")]
+StageOption = Annotated[str | None, typer.Option(help="Only rows of this stage.")]
+
+
+@quarantine.command("list", epilog="Example: redink quarantine list runs/demo")
+def list_(run: RunArgument, reason: ReasonOption = None, stage: StageOption = None) -> None:
+    """How many rows each stage holds back, by reason."""
+    from redink.pipelines.quarantine import quarantined_rows
+
+    held = quarantined_rows(run, reason, stage)
+    table = Table("stage", "reason", "rows")
+    for name, rows in held.items():
+        for why, count in sorted(Counter(row.reason for row in rows).items()):
+            table.add_row(name, why, str(count))
+    console.print(table if held else "No row is quarantined.")
+
+
+@quarantine.command(epilog="Example: redink quarantine show runs/demo --reason no_steps --limit 1")
+def show(
+    run: RunArgument,
+    reason: ReasonOption = None,
+    stage: StageOption = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many rows.")] = 10,
+    jsonl: Annotated[bool, typer.Option("--jsonl", help="Print the rows as they are.")] = False,
+) -> None:
+    """The rows themselves: reason, detail and text as it came, of every try."""
+    from redink.pipelines.quarantine import quarantined_rows
+
+    held = quarantined_rows(run, reason, stage)
+    for name, row in [(name, row) for name, rows in held.items() for row in rows][:limit]:
+        if jsonl:
+            print(row.model_dump_json())
+        else:
+            _show_tries(name, row)
+
+
+def _show_tries(stage: str, row: Quarantined) -> None:
+    from redink.stages.outcomes import all_tries
+
+    console.rule(f"{stage} · {row.problem_id} · sample {row.sample}")
+    for number, tried in enumerate(all_tries(row), start=1):
+        console.print(f"try {number}: {tried.reason} {tried.detail}", style="bold", markup=False, soft_wrap=True)
+        console.print(tried.raw or "(no text)", markup=False, highlight=False, soft_wrap=True)
+
+
+@quarantine.command(epilog="Example: redink quarantine requeue runs/demo --reason server_failed")
+def requeue(
+    run: RunArgument,
+    reason: Annotated[str, typer.Option(help="Rows with this reason.")],
+    stage: StageOption = None,
+    remake: Annotated[
+        bool, typer.Option("--remake", help="Remove what was made of the stage's rows, to be made anew.")
+    ] = False,
+) -> None:
+    """Have the next run make these rows anew, and only these."""
+    from redink.pipelines import quarantine as rooms
+
+    for done in rooms.requeue(run, reason, stage, remake):
+        removed = f", {', '.join(done.removed)} removed" if done.removed else ""
+        console.print(f"{done.stage}: {done.rows} rows requeued{removed}.", markup=False, soft_wrap=True)
+    console.print("Type the command of the run again: it makes these rows anew.", markup=False)
 
 
 @app.command(epilog="Example: redink evaluate --student runs/demo/cross_dpo --source stories:ledger --limit 50")

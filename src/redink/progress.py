@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
@@ -13,6 +13,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.progress import TimeRemainingColumn as TimeLeftColumn
 
 PLAIN_LINE_EVERY_S = 15.0
+BAR_EVERY_S = 0.1
 
 
 class Advance(Protocol):
@@ -26,16 +27,26 @@ def quiet(units: int = 1, note: str = "") -> None:
     """An `Advance` that shows nothing."""
 
 
+Note = Callable[[int, int], str]
+"""What stands beside the rate, from the units done and all of them; asked for when it is shown."""
+
+
+def no_note(done: int, total: int) -> str:
+    """Nothing to add."""
+    return ""
+
+
 @contextmanager
-def progress(label: str, total: int, unit: str = "rows", done: int = 0) -> Iterator[Advance]:
+def progress(label: str, total: int, unit: str = "rows", done: int = 0, note: Note = no_note) -> Iterator[Advance]:
     """Show `label` from `done` to `total` units while the block runs; yields an `Advance`."""
     console = Console(stderr=True)
-    if console.is_terminal:
-        with _bar(console, unit) as bar:
-            task = bar.add_task(label, total=total, completed=done, note="")
-            yield _advancer(bar, task)
+    if not console.is_terminal:
+        yield _PlainAdvance(label, total, unit, done, note)
         return
-    yield _PlainAdvance(label, total, unit, done)
+    with _bar(console, unit) as bar:
+        shown = _BarAdvance(bar, bar.add_task(label, total=total, completed=done, note=""), done, note)
+        yield shown
+        shown.show()
 
 
 def _bar(console: Console, unit: str) -> Progress:
@@ -44,21 +55,34 @@ def _bar(console: Console, unit: str) -> Progress:
     return Progress(*columns, rate, TimeElapsedColumn(), TextColumn("left"), TimeLeftColumn(), console=console)
 
 
-def _advancer(bar: Progress, task: TaskID) -> Advance:
-    def advance(units: int = 1, note: str = "") -> None:
-        bar.advance(task, units)
-        shown = bar.tasks[bar.task_ids.index(task)]
-        speed = shown.finished_speed or shown.speed
-        bar.update(task, note=" ".join(filter(None, (f"{speed:.1f}/s" if speed else "", note))))
+class _BarAdvance:
+    """For a terminal: a bar, redrawn at most every `BAR_EVERY_S` seconds, so that rows cost next to nothing."""
 
-    return advance
+    def __init__(self, bar: Progress, task: TaskID, done: int, note: Note) -> None:
+        self.bar, self.task, self.done, self.note = bar, task, done, note
+        self.said = ""
+        self.shown = -float("inf")
+
+    def __call__(self, units: int = 1, note: str = "") -> None:
+        self.done += units
+        self.said = note
+        if time.monotonic() - self.shown >= BAR_EVERY_S:
+            self.show()
+
+    def show(self) -> None:
+        self.shown = time.monotonic()
+        task = self.bar.tasks[self.bar.task_ids.index(self.task)]
+        self.bar.update(self.task, completed=self.done)
+        speed = task.finished_speed or task.speed
+        notes = (f"{speed:.1f}/s" if speed else "", self.said, self.note(self.done, int(task.total or 0)))
+        self.bar.update(self.task, note=" ".join(filter(None, notes)))
 
 
 class _PlainAdvance:
     """For logs and pipes: one line at most every `PLAIN_LINE_EVERY_S` seconds."""
 
-    def __init__(self, label: str, total: int, unit: str, done: int) -> None:
-        self.label, self.total, self.unit = label, total, unit
+    def __init__(self, label: str, total: int, unit: str, done: int, note: Note) -> None:
+        self.label, self.total, self.unit, self.note = label, total, unit, note
         self.done, self.first = done, done
         self.started = self.shown = time.monotonic()
 
@@ -72,4 +96,5 @@ class _PlainAdvance:
     def _line(self, now: float, note: str) -> str:
         rate = (self.done - self.first) / max(now - self.started, 1e-9)
         left = (self.total - self.done) / rate if rate else float("inf")
-        return f"{self.label}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left:.0f} s left {note}".rstrip()
+        line = f"{self.label}: {self.done}/{self.total} {self.unit}, {rate:.1f}/s, {left:.0f} s left"
+        return ", ".join(filter(None, (f"{line} {note}".rstrip(), self.note(self.done, self.total))))

@@ -7,6 +7,7 @@ import tomllib
 import types
 import typing
 from collections.abc import Sequence
+from decimal import Decimal
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -15,8 +16,17 @@ from typing import Any, Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from redink.failures import BadInput, BadRecipe
+from redink.models.ledger import Price
+from redink.models.limiter import Limits
 from redink.training.settings import CrossDPOSettings, HSFTSettings
 from redink.types import Row
+
+_OF_A_CHAT_MODEL = (
+    "key_name", "tries", "server_tries", "timeout_s", "larger_on_cut", "max_tokens_limit", "limits", "price", "batch",
+    "batch_size", "batch_wait_s",
+)  # fmt: skip
+MAY_CHANGE = ("budget", "journal", *(f"{who}.{key}" for who in ("teacher", "inspector") for key in _OF_A_CHAT_MODEL))
+"""Keys that may be changed while a run is under way: they say how rows are made, not which."""
 
 
 class ProblemsRecipe(Row):
@@ -43,6 +53,18 @@ class TeacherRecipe(Row):
     temperature: float = Field(0.0, ge=0)
     max_tokens: int = Field(4096, gt=0)
     rounds: int = Field(3, ge=1, le=3, description="Inspection rounds (paper: at most 3).")
+    tries: int = Field(3, ge=1, description="Replies asked for, in each round, until one can be used.")
+    server_tries: int = Field(8, ge=1, description="Tries per call where the server fails.")
+    timeout_s: float = Field(600, gt=0, description="Longest wait for one reply, in seconds.")
+    larger_on_cut: float | None = Field(
+        None, gt=1, description="A reply cut by max_tokens is asked for again with so many times as many."
+    )
+    max_tokens_limit: int = Field(32_768, gt=0, description="The most that larger_on_cut may reach.")
+    limits: Limits = Field(default_factory=Limits, description="What the endpoint may be asked at most.")
+    price: Price | None = Field(None, description="What it costs; needed for a budget.")
+    batch: bool = Field(False, description="Through the Batch API: cheaper, and slower.")
+    batch_size: int = Field(5000, ge=1, le=50_000, description="Requests collected for one batch, at most.")
+    batch_wait_s: float = Field(30, gt=0, description="A batch is sent off after so many seconds without a request.")
 
 
 class PromptsRecipe(Row):
@@ -88,6 +110,14 @@ class PairsRecipe(Row):
     )
 
 
+class BudgetRecipe(Row):
+    """What a run may cost."""
+
+    max_usd: Decimal | None = Field(
+        None, ge=0, allow_inf_nan=False, description="A hard stop: what was in flight then is the most beyond it."
+    )
+
+
 class Recipe(Row):
     """A SuperCorrect run."""
 
@@ -103,6 +133,8 @@ class Recipe(Row):
     review: ReviewRecipe = Field(default_factory=ReviewRecipe)
     pairs: PairsRecipe = Field(default_factory=PairsRecipe)
     cross_dpo: CrossDPOSettings = Field(default_factory=CrossDPOSettings)
+    budget: BudgetRecipe = Field(default_factory=BudgetRecipe)
+    journal: str = Field("", description="File of bought replies, which runs may share; empty: the run's own.")
 
     def limited(self, limit: int) -> Recipe:
         """The same recipe with at most `limit` problems in each set."""

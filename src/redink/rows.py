@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TextIO, TypeVar
 
 from pydantic import ValidationError
 
@@ -61,10 +62,18 @@ def as_row(path: Path, number: int, value: object, kind: type[R]) -> R:
 
 def write_rows(path: Path, rows: Iterable[Row]) -> None:
     """Write rows to `path`, all or nothing."""
-    write_text(path, "".join(row.model_dump_json() + "\n" for row in rows))
+    with writing(path) as file:
+        file.writelines(row.model_dump_json() + "\n" for row in rows)
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text to `path`, all or nothing."""
+    with writing(path) as file:
+        file.write(text)
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[TextIO]:
     """Write a file under another name, flush it to disk, then rename: readers see all of it or none.
 
     Raises `Failure` when the disk is full or the folder may not be written; a file already there stays whole.
@@ -74,7 +83,7 @@ def write_text(path: Path, text: str) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with part.open("w", encoding="utf-8") as file:
-            file.write(text)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         part.replace(path)
@@ -88,8 +97,3 @@ def unwritable(path: Path, failure: OSError) -> Failure:
         f"{path}: cannot be written ({failure.strerror or failure}).",
         "Free some space or choose another folder with --run-dir; what was already made is kept.",
     )
-
-
-def count_by(values: Sequence[str]) -> dict[str, int]:
-    """How often each value occurs, by name."""
-    return {value: values.count(value) for value in sorted(set(values))}

@@ -1,7 +1,8 @@
 """A run directory: the recipe as run, a manifest, typed rows per stage, checkpoints, results; killed, it continues.
 
-A stage works in chunks; each finished chunk is one file, written whole or not at all, so a kill costs at most
-one chunk. A finished stage is `<stage>.jsonl` with its books in `<stage>.counts.json`, written last.
+Where rows are waited for (teacher, inspector) a stage streams: each outcome is appended to one file as it comes. Where
+rows are sampled together (student) a stage works in chunks, each a file written whole or not at all. A finished stage
+is `<stage>.jsonl` with its books in `<stage>.counts.json`, written last.
 """
 
 from __future__ import annotations
@@ -10,24 +11,33 @@ import asyncio
 import fcntl
 import json
 import shutil
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, nullcontext
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Generic, TextIO, TypeVar
 
 from rich.console import Console
 
-from redink.failures import BadInput, Failure
-from redink.progress import Advance, progress
-from redink.recipe import Recipe
-from redink.rows import as_row, read_json_lines, read_rows, unwritable, write_rows, write_text
-from redink.stages.outcomes import tally
-from redink.types import Quarantined, Rejected, Row, StageCounts
+from redink.failures import Failure
+from redink.progress import Advance, Note, no_note, progress
+from redink.recipe import MAY_CHANGE, Recipe
+from redink.rows import read_rows, unwritable, write_rows, write_text, writing
+from redink.stages.chunks import Ahead, Chunked
+from redink.stages.flow import flow
+from redink.stages.outcomes import all_tries, tally
+from redink.stages.unfinished import REQUEUED, Unfinished, row_key, tagged
+from redink.types import Quarantined, Rejected, Row, StageCounts, Tried
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
-Make = Callable[[Sequence[T], int, Advance], Sequence[Row]]
+Work = Callable[[T, Sequence[Tried]], Awaitable[Row]]
+JOURNAL = "journal.sqlite"
 PACKAGES = ("redink", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify", "reasoning_gym")
+
+
+async def _at_once() -> None:
+    """Nothing was bought."""
 
 
 class Run:
@@ -80,16 +90,15 @@ class Run:
     def _keep_recipe(self) -> None:
         path = self.folder / "recipe.json"
         text = self.recipe.model_dump_json(indent=2) + "\n"
-        if not path.exists():
-            write_text(path, text)
-            return
-        before = json.loads(path.read_text("utf-8"))
-        changed = changed_keys(before, json.loads(text))
+        before = json.loads(path.read_text("utf-8")) if path.exists() else json.loads(text)
+        changed = [key for key in changed_keys(before, json.loads(text)) if not _may_change(key)]
         if changed:
             raise Failure(
                 f"{self.folder} was made by another recipe (differs in {', '.join(changed)}).",
                 "Choose another --name, or start anew with --fresh.",
             )
+        if not path.exists() or path.read_text("utf-8") != text:
+            write_text(path, text)
 
     # ------------------------------------------------------------------ rows
 
@@ -108,51 +117,120 @@ class Run:
             write_rows(path, make())
         return read_rows(path, kind)
 
-    def stage(
+    def requeue(self, stage: str, kind: type[Row], chosen: Callable[[Quarantined], bool]) -> int:
+        """Open a finished stage again, for its `chosen` quarantined rows only; returns how many they are.
+
+        The next run of the stage makes just those anew and knows how they failed; until then it has no books. What was
+        made of its rows is the caller's to remove.
+        """
+        held = self.rows(f"{stage}.quarantine", Quarantined)
+        count = sum(map(chosen, held))
+        if not count:
+            return 0
+        with writing(self._unfinished(stage)) as file:
+            for row in (*self.rows(stage, kind), *self.rows(f"{stage}.rejected", Rejected), *held):
+                again = {"kind": REQUEUED} if isinstance(row, Quarantined) and chosen(row) else {}
+                file.write(tagged(row, key=row_key(row), **again))
+        for ending in (".counts.json", ".jsonl", ".rejected.jsonl", ".quarantine.jsonl"):
+            self.path(f"{stage}{ending}").unlink(missing_ok=True)
+        return count
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Remove files and folders of this run."""
+        for name in names:
+            path = self.path(name)
+            shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink(missing_ok=True)
+
+    def finished(self, stage: str) -> bool:
+        """True once the books of a stage are written."""
+        return self.path(f"{stage}.counts.json").exists()
+
+    def stream(
         self,
         stage: str,
-        kind: type[R],
+        kind: type[Row],
         inputs: Sequence[T],
-        make: Make[T],
+        work: Work[T],
+        key: Callable[[T], str],
         *,
-        chunk: int = 256,
-        per_input: int = 1,
-        unit: str = "rows",
-    ) -> list[R]:
+        window: int = 64,
+        within: AbstractAsyncContextManager[object] | None = None,
+        booked: Callable[[], Awaitable[None]] = _at_once,
+        note: Note = no_note,
+        onward: Chunked[Any, Any] | None = None,
+    ) -> StageCounts:
+        """Do a stage row by row, `window` of them under way at once, or leave it as it is if it is done.
+
+        `work(input, before)` gives one outcome: a row of `kind`, `Rejected` or `Quarantined`; `before` are the tries
+        of an earlier run, if the row was requeued. `key` names an input by problem and sample. The work is done inside
+        `within`, and `booked()` is awaited before its outcome is kept: what a row cost is on disk before the row is.
+        Accepted rows go to `onward` in the order of the inputs, as soon as those before are decided.
+        Returns the books; memory does not grow with the rows. Raises the first `Failure`, after what was under way.
+        """
+        if not self.finished(stage):
+            with (
+                Unfinished(self._unfinished(stage), kind, inputs, key) as outcomes,
+                self._ahead(onward, outcomes.sync) as ahead,
+                progress(stage, len(inputs), done=outcomes.decided, note=note) as advance,
+            ):
+                settle = _Settling(outcomes, kind, ahead, advance)
+                self.wait(_flowing(inputs, outcomes, work, booked, settle, window, within))
+                self._finish(stage, len(inputs), outcomes)
+        self._unfinished(stage).unlink(missing_ok=True)
+        return self._show_books(stage)
+
+    def stage(self, chunked: Chunked[T, R], inputs: Sequence[T], *, per_input: int = 1, unit: str = "rows") -> list[R]:
         """Do a stage chunk by chunk, or read it if it is done; prints its books.
 
-        `make(chunk, number, advance)` gives `per_input` outcomes per input: rows of `kind`, `Rejected` or
-        `Quarantined`. Accepted rows are returned in the order of the inputs.
+        Its `make` gives `per_input` outcomes per input: rows of its kind, `Rejected` or `Quarantined`. Accepted rows
+        are returned in the order of the inputs.
         """
-        done = self.path(f"{stage}.counts.json")
-        if not done.exists():
-            outcomes = self._chunks(stage, kind, inputs, make, chunk, per_input, unit)
-            self._finish(stage, kind, tally(stage, len(inputs) * per_input, outcomes), outcomes)
-        shutil.rmtree(self.path(f"{stage}.parts"), ignore_errors=True)
-        self.say(_books(StageCounts.model_validate_json(done.read_text("utf-8"))))
+        stage = chunked.stage
+        if not self.finished(stage):
+            outcomes: list[Row] = []
+            with progress(stage, len(inputs) * per_input, unit) as advance:
+                for number, rows in enumerate(chunked.cut(inputs)):
+                    outcomes += chunked.outcomes(self._parts(stage), number, rows, advance, per_input)
+            self._finish(stage, len(inputs) * per_input, outcomes)
+        shutil.rmtree(self._parts(stage), ignore_errors=True)
+        self._show_books(stage)
+        return self.rows(stage, chunked.kind)
+
+    def settle(self, stage: str, kind: type[R], outcomes: Sequence[Row]) -> list[R]:
+        """Keep the books of a stage whose outcomes are all at hand, one per input; returns the accepted ones."""
+        if not self.finished(stage):
+            self._finish(stage, len(outcomes), outcomes)
+        self._show_books(stage)
         return self.rows(stage, kind)
 
-    def _chunks(
-        self, stage: str, kind: type[R], inputs: Sequence[T], make: Make[T], chunk: int, per_input: int, unit: str
-    ) -> list[Row]:
-        outcomes: list[Row] = []
-        with progress(stage, len(inputs) * per_input, unit) as advance:
-            for number, start in enumerate(range(0, len(inputs), chunk)):
-                part = self.path(f"{stage}.parts") / f"{number:06d}.jsonl"
-                if part.exists():
-                    outcomes += _read_outcomes(part, kind)
-                    advance(len(inputs[start : start + chunk]) * per_input)
-                    continue
-                made = list(make(inputs[start : start + chunk], number, advance))
-                write_text(part, "".join(_tagged(row) for row in made))
-                outcomes += made
-        return outcomes
+    def _unfinished(self, stage: str) -> Path:
+        return self.path(f"{stage}.unfinished.jsonl")
 
-    def _finish(self, stage: str, kind: type[R], counts: StageCounts, outcomes: Sequence[Row]) -> None:
-        write_rows(self.path(f"{stage}.jsonl"), [row for row in outcomes if isinstance(row, kind)])
-        write_rows(self.path(f"{stage}.rejected.jsonl"), [row for row in outcomes if isinstance(row, Rejected)])
-        write_rows(self.path(f"{stage}.quarantine.jsonl"), [row for row in outcomes if isinstance(row, Quarantined)])
+    def _parts(self, stage: str) -> Path:
+        return self.path(f"{stage}.parts")
+
+    def _ahead(
+        self, onward: Chunked[Any, Any] | None, sync: Callable[[], None]
+    ) -> AbstractContextManager[Ahead[Any] | None]:
+        if onward is None or self.finished(onward.stage):
+            return nullcontext()
+        return Ahead(onward, self._parts(onward.stage), sync)
+
+    def _finish(self, stage: str, inputs: int, outcomes: Iterable[Row]) -> None:
+        """Sort the outcomes into their files and write the books, last."""
+        with (
+            writing(self.path(f"{stage}.jsonl")) as accepted,
+            writing(self.path(f"{stage}.rejected.jsonl")) as rejected,
+            writing(self.path(f"{stage}.quarantine.jsonl")) as held,
+        ):
+            files = {Rejected: rejected, Quarantined: held}
+            counts = tally(stage, inputs, (_written(row, files.get(type(row), accepted)) for row in outcomes))
         write_text(self.path(f"{stage}.counts.json"), counts.model_dump_json() + "\n")
+
+    def _show_books(self, stage: str) -> StageCounts:
+        counts = StageCounts.model_validate_json(self.path(f"{stage}.counts.json").read_text("utf-8"))
+        self.say(_books(counts))
+        return counts
 
     # ------------------------------------------------------------------ books
 
@@ -178,6 +256,15 @@ class Run:
         write_text(self.path("manifest.json"), json.dumps(manifest, indent=2, sort_keys=True) + "\n")
 
 
+def start_anew(folder: Path) -> None:
+    """Remove a run directory, all but its journal: what was bought is not bought again."""
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif not path.name.startswith(JOURNAL):
+            path.unlink()
+
+
 def changed_keys(before: Any, after: Any, above: str = "") -> list[str]:
     """Dotted keys whose values differ between two tables."""
     if isinstance(before, dict) and isinstance(after, dict):
@@ -186,6 +273,10 @@ def changed_keys(before: Any, after: Any, above: str = "") -> list[str]:
             name for key in keys for name in changed_keys(before.get(key), after.get(key), f"{above}.{key}".strip("."))
         ]
     return [] if before == after else [above]
+
+
+def _may_change(key: str) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
 
 
 def _books(counts: StageCounts) -> str:
@@ -203,18 +294,48 @@ def _version(name: str) -> str:
         return "not installed"
 
 
-def _tagged(row: Row) -> str:
-    return json.dumps({"kind": type(row).__name__, "row": row.model_dump(mode="json")}, ensure_ascii=False) + "\n"
+class _Settling(Generic[T]):
+    """Keeps outcomes as they come, shows the progress, and passes accepted rows on in the order of the inputs."""
+
+    def __init__(self, outcomes: Unfinished[T], kind: type[Row], ahead: Ahead[Any] | None, advance: Advance) -> None:
+        self._outcomes, self._kind, self._ahead, self._advance = outcomes, kind, ahead, advance
+        self._passed = 0
+        self._pass_on()
+
+    def __call__(self, place: int, row: Row) -> None:
+        self._outcomes.add(place, row)
+        self._advance()
+        self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._ahead and self._passed < len(self._outcomes) and self._passed in self._outcomes:
+            row = self._outcomes[self._passed]
+            self._passed += 1
+            if isinstance(row, self._kind):
+                self._ahead.feed(row)
 
 
-def _read_outcomes(path: Path, kind: type[R]) -> list[Row]:
-    kinds: dict[str, type[Row]] = {known.__name__: known for known in (kind, Rejected, Quarantined)}
-    outcomes = []
-    for number, value in read_json_lines(path):
-        name = str(value.get("kind"))
-        if name not in kinds:
-            raise BadInput(
-                path, f"holds a row of kind {name!r}.", "Remove this file; its rows are made anew.", line=number
-            )
-        outcomes.append(as_row(path, number, value.get("row"), kinds[name]))
-    return outcomes
+async def _flowing(
+    inputs: Sequence[T],
+    outcomes: Unfinished[T],
+    work: Work[T],
+    booked: Callable[[], Awaitable[None]],
+    settle: Callable[[int, Row], None],
+    window: int,
+    within: AbstractAsyncContextManager[object] | None,
+) -> None:
+    """Every input without an outcome, through `work`."""
+
+    async def one(place: int) -> Row:
+        held = outcomes.before(place)
+        row = await work(inputs[place], all_tries(held) if held else ())
+        await booked()
+        return row
+
+    async with within or nullcontext():
+        await flow(outcomes.open_places(), one, settle, window)
+
+
+def _written(row: R, file: TextIO) -> R:
+    file.write(row.model_dump_json() + "\n")
+    return row

@@ -140,6 +140,14 @@ class PreferencePair(Row):
     )
 
 
+class Tried(Row):
+    """One try at a row that came to nothing."""
+
+    reason: str = Field(min_length=1, description="A short fixed name, e.g. 'missing_answer'.")
+    detail: str = Field("", description="What exactly, for people.")
+    raw: str = Field("", description="The text as it came.")
+
+
 class Quarantined(Row):
     """A row that could not be made: kept with its reason and its raw text, never silently dropped."""
 
@@ -149,6 +157,7 @@ class Quarantined(Row):
     reason: str = Field(min_length=1, description="A short fixed name, e.g. 'missing_answer'.")
     detail: str = Field("", description="What exactly, for people.")
     raw: str = Field("", description="The text as it came.")
+    tries: tuple[Tried, ...] = Field((), description="The tries before this last one, oldest first.")
 
 
 class StageCounts(Row):

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -10,7 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from loopback import Answer, Asked, completion, serving
+from loopback import serving
+from marking import teacher_reply
 
 from redink.pipelines.supercorrect import first_wrong, supercorrect
 from redink.recipe import load_recipe
@@ -30,19 +30,6 @@ def test_the_error_set_takes_so_many_different_wrong_attempts_per_problem():
     attempts = [right, wrong("a", 1, "x"), wrong("a", 2, "x"), wrong("a", 3, "y"), wrong("b", 0, "z")]
     assert [(row.problem_id, row.sample) for row in first_wrong(attempts, 1)] == [("a", 1), ("b", 0)]
     assert [(row.problem_id, row.sample) for row in first_wrong(attempts, 2)] == [("a", 1), ("a", 3), ("b", 0)]
-
-
-def teacher_reply(asked: Asked) -> Answer:
-    """A teacher that copies the gold solution's equations, or blames step 1, in the markup that is asked for."""
-    text = asked.prompt
-    gold = re.findall(r"(\d+ [-+*] \d+) = <<[^>]*>>(\d+)", text)
-    answer = gold[-1][1] if gold else "0"
-    steps = [f"<Step{n}>{left}<Key>{left} = {right}</Key></Step{n}>" for n, (left, right) in enumerate(gold, 1)]
-    if "<Cause>" in text:
-        steps = [f"<Step1>0 + 0<Cause>it is not what is asked</Cause><Correction>{gold[0][0]} = {gold[0][1]}"
-                 "</Correction></Step1>"]  # fmt: skip
-        return completion("\n".join([*steps, f"<Answer>{answer}</Answer>"]))
-    return completion("\n".join([*steps, "<Generalized>Step by step.</Generalized>", f"<Answer>{answer}</Answer>"]))
 
 
 def test_an_llm_teacher_on_loopback_goes_through_every_stage(tmp_path):

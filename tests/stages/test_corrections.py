@@ -7,17 +7,16 @@ import asyncio
 import pytest
 from stand_ins import ATTEMPT, PROBLEM, TRACE, Desk
 
-from redink.failures import RowFailure, Unteachable
-from redink.stages.corrections import write_corrections
+from redink.failures import MarkupFailure, RowFailure, Unteachable
+from redink.stages.corrections import write_correction
 from redink.teaching.protocols import Inspection
 from redink.types import CorrectionRow, CorrectionTrace, Quarantined, Rejected, Row
 
 NO = Inspection(accepted=False, remarks=("look at step 2",))
 
 
-def write(desk: Desk, **more: object) -> Row:
-    (row,) = asyncio.run(write_corrections([PROBLEM], [ATTEMPT], desk, desk, **more))  # type: ignore[arg-type]
-    return row
+def write(desk: Desk) -> Row:
+    return asyncio.run(write_correction(PROBLEM, ATTEMPT, desk, desk))
 
 
 def test_a_located_error_with_the_right_answer_is_accepted() -> None:
@@ -32,8 +31,8 @@ def test_a_located_error_with_the_right_answer_is_accepted() -> None:
     [
         (TRACE.model_copy(update={"error": None}), "unlocated"),
         (TRACE.model_copy(update={"answer": "67"}), "answer_is_wrong"),
-        (RowFailure("unlocated", "no step is wrong"), "unlocated"),
-        (RowFailure("no_steps"), "no_steps"),
+        (Unteachable("unlocated", "no step is wrong"), "unlocated"),
+        (Unteachable("no_steps"), "no_steps"),
     ],
 )
 def test_what_is_no_correction_is_rejected_by_name(work: CorrectionTrace | RowFailure, reason: str) -> None:
@@ -52,13 +51,7 @@ def test_an_inspector_without_a_verdict_is_no_acceptance() -> None:
     assert (row.reason, row.raw) == ("no_verdict", "hm")
 
 
-def test_problems_and_attempts_must_be_aligned() -> None:
-    desk = Desk({"p1": [TRACE]})
-    with pytest.raises(ValueError, match="zip"):
-        asyncio.run(write_corrections([], [ATTEMPT], desk, desk))
-
-
-def test_progress_counts_attempts() -> None:
-    done: list[int] = []
-    write(Desk({"p1": [TRACE]}), advance=lambda units=1, note="": done.append(units))
-    assert done == [1]
+def test_a_reply_without_steps_is_quarantined_with_its_text_and_not_taken_for_an_attempt_without_steps() -> None:
+    row = write(Desk({"p1": [MarkupFailure("no_steps", 0, raw="I cannot.")] * 3}))
+    assert isinstance(row, Quarantined)
+    assert (row.reason, row.raw, len(row.tries)) == ("no_steps", "I cannot.", 2)

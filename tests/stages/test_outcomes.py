@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from redink.failures import RowFailure
-from redink.stages.outcomes import quarantined, tally
-from redink.types import OwnCorrection, Quarantined, Rejected, StageCounts
+from redink.stages.outcomes import all_tries, quarantined, tally
+from redink.types import OwnCorrection, Quarantined, Rejected, StageCounts, Tried
 
 OK = OwnCorrection(problem_id="p", text="x")
 LEFT_OUT = Rejected(problem_id="p", stage="s", reason="left_out")
@@ -26,6 +26,16 @@ def test_books_that_do_not_balance_are_a_defect(inputs: int) -> None:
 
 
 def test_a_failed_row_is_kept_with_all_it_said() -> None:
-    assert quarantined("s", "p", 3, RowFailure("broken", "in two", "raw text")) == Quarantined(
-        problem_id="p", sample=3, stage="s", reason="broken", detail="in two", raw="raw text"
+    failure = RowFailure("broken", "in two", "raw text")
+    failure.tries = (Tried(reason="empty"),)
+    row = quarantined("s", "p", 3, failure)
+    assert row == Quarantined(
+        problem_id="p",
+        sample=3,
+        stage="s",
+        reason="broken",
+        detail="in two",
+        raw="raw text",
+        tries=(Tried(reason="empty"),),
     )
+    assert all_tries(row) == (Tried(reason="empty"), Tried(reason="broken", detail="in two", raw="raw text"))

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from loopback import completion, in_order, refusal, serving
 
-from redink.failures import MarkupFailure, ReplyFailure, RowFailure
+from redink.failures import MarkupFailure, ReplyFailure, RowFailure, Unsound
 from redink.markup import render_thought, render_trace
 from redink.models.chat import ChatRequest, ChatSettings
 from redink.models.openai import OpenAIChat
@@ -190,6 +190,37 @@ def test_reading_is_linear() -> None:
     assert read_inspection("<remark>" * 100_000 + REVISE).remarks == ("Step 1 is false.",)
 
 
+def test_a_verdict_that_could_not_be_read_is_asked_for_with_the_reason() -> None:
+    model = ScriptedChat([ACCEPT])
+    asyncio.run(LLMInspector(model).inspect(PROBLEM, THOUGHT, remarks=["no verdict"]))
+    assert prompt_of(model.requests[0]).endswith(load_prompt("remarks").text.replace("{{remarks}}", "- no verdict"))
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        (THOUGHT_TEXT.replace("<Answer>\n7", "<Answer>\n8"), "answer_is_wrong"),
+        (THOUGHT_TEXT.replace("<Answer>\n7", "<Answer>\n14/2"), None),
+    ],
+)
+def test_a_thought_is_held_against_the_gold_answer(text: str, reason: str | None) -> None:
+    teacher = LLMTeacher(ScriptedChat([f"Sure! {text}"]))
+    if reason is None:
+        assert asyncio.run(teacher.thought(PROBLEM)).answer == "14/2"
+        return
+    with pytest.raises(Unsound) as failure:
+        asyncio.run(teacher.thought(PROBLEM))
+    assert (failure.value.reason, failure.value.raw) == (reason, f"Sure! {text}")
+
+
+def test_a_trace_that_is_no_correction_of_the_attempt_is_unsound_with_the_text_as_it_came() -> None:
+    attempt = ATTEMPT.model_copy(update={"steps": (Step(number=1, text="2 * 3 = 5"),)})
+    text = TRACE_TEXT.replace("2 * 3 = 6\n</Corr", "2 * 3 = 5\n</Corr")
+    with pytest.raises(Unsound) as failure:
+        asyncio.run(LLMTeacher(ScriptedChat([text])).correction(PROBLEM, attempt))
+    assert (failure.value.reason, failure.value.raw) == ("unchanged_step", text)
+
+
 def test_prompts_can_be_the_users_own() -> None:
     mine = Prompt(name="mine.md", text="Q {{question}} S {{solution}}")
     model = ScriptedChat([THOUGHT_TEXT, "<Verdict>accept</Verdict>"])
@@ -205,7 +236,7 @@ def test_prompts_can_be_the_users_own() -> None:
 
 
 def test_teacher_and_inspector_over_http_until_accepted() -> None:
-    """Garbage, a mended thought, a remark, a last thought: three rounds over a server that also stumbles."""
+    """Garbage, a mended thought, a remark, a last thought: two rounds over a server that also stumbles."""
     answers = [
         refusal(429, retry_after="0"),
         completion("I will think about it."),
@@ -220,12 +251,13 @@ def test_teacher_and_inspector_over_http_until_accepted() -> None:
         async with OpenAIChat("m", base_url, "REDINK_TEST_KEY", first_pause_s=0.001) as model:
             teacher, inspector = LLMTeacher(model), LLMInspector(model)
             done = await inspected(
-                lambda remarks: teacher.thought(PROBLEM, remarks), lambda work: inspector.inspect(PROBLEM, work)
+                lambda remarks: teacher.thought(PROBLEM, remarks),
+                lambda work, remarks: inspector.inspect(PROBLEM, work, remarks=remarks),
             )
             return done.work, done.rounds
 
     with serving(in_order(*answers)) as server:
-        assert asyncio.run(run(server.base_url)) == (THOUGHT, 3)
+        assert asyncio.run(run(server.base_url)) == (THOUGHT, 2)
     prompts = [asked.prompt for asked in server.asked]
     assert len(prompts) == 7
     assert "could not be read" in prompts[2] and "Step 2: 6 + 1 is 7." in prompts[5]

@@ -41,8 +41,10 @@ class ChatRequest(ChatSettings):
 class Usage(Row):
     """What a call cost, in tokens."""
 
-    prompt_tokens: int = Field(default=0, ge=0, description="Tokens sent.")
+    prompt_tokens: int = Field(default=0, ge=0, description="Tokens sent, cached ones included.")
+    cached_tokens: int = Field(default=0, ge=0, description="Tokens sent that the server had in its cache.")
     completion_tokens: int = Field(default=0, ge=0, description="Tokens received, reasoning included.")
+    reasoning_tokens: int = Field(default=0, ge=0, description="Tokens received that are reasoning.")
 
 
 class Reply(Row):
@@ -61,8 +63,11 @@ class ChatModel(Protocol):
     def name(self) -> str:
         """How the model is called in manifests and failures."""
 
-    async def complete(self, request: ChatRequest) -> Reply:
-        """Continue the conversation; raises `ReplyFailure` for this row, `Failure` for the person at the keyboard."""
+    async def complete(self, request: ChatRequest, sample: int = 0) -> Reply:
+        """Continue the conversation; `sample` counts repeated draws of one request, from 0.
+
+        Raises `ReplyFailure` for this row, `Failure` for the person at the keyboard.
+        """
 
 
 def ask(prompt: str, settings: ChatSettings | None = None) -> ChatRequest:

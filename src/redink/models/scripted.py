@@ -17,8 +17,8 @@ class ScriptedChat:
         self.requests: list[ChatRequest] = []
         self._replies = replies if callable(replies) else (replies,) if isinstance(replies, str) else tuple(replies)
 
-    async def complete(self, request: ChatRequest) -> Reply:
-        """Give the next reply; raises `Failure` when there is none left."""
+    async def complete(self, request: ChatRequest, sample: int = 0) -> Reply:
+        """Give the next reply, whichever `sample` it is; raises `Failure` when there is none left."""
         self.requests.append(request)
         reasoning, text = split_reasoning(self._next(request))
         return Reply(text=text, reasoning=reasoning)

@@ -14,11 +14,11 @@ from redink.pipelines.results import Results
 from redink.progress import progress
 from redink.prompts import Prompt, load_prompt
 from redink.stages.attempts import attempt
-from redink.stages.corrections import write_corrections
+from redink.stages.corrections import write_correction
 from redink.stages.reviews import review
 from redink.teaching.inspection import NoInspector
 from redink.teaching.reference import ReferenceTeacher
-from redink.types import Attempt, CorrectionRow, Problem, Row
+from redink.types import Attempt, CorrectionRow, Problem, Quarantined, Rejected, Row
 
 
 class Solved(Row):
@@ -54,10 +54,13 @@ def evaluate_student(
 
 
 def _located(problems: Sequence[Problem], attempts: Sequence[Attempt]) -> list[CorrectionRow]:
-    wrong = [(problem, row) for problem, row in zip(problems, attempts, strict=True) if not row.verdict.right]
-    about, written = [pair[0] for pair in wrong], [pair[1] for pair in wrong]
-    outcomes = asyncio.run(write_corrections(about, written, ReferenceTeacher(), NoInspector()))
-    return [row for row in outcomes if isinstance(row, CorrectionRow)]
+    teacher, inspector = ReferenceTeacher(), NoInspector()
+
+    async def locate() -> list[CorrectionRow | Rejected | Quarantined]:
+        pairs = zip(problems, attempts, strict=True)
+        return [await write_correction(*pair, teacher, inspector) for pair in pairs if not pair[1].verdict.right]
+
+    return [row for row in asyncio.run(locate()) if isinstance(row, CorrectionRow)]
 
 
 def solve_question(

@@ -1,68 +1,166 @@
-"""Teacher and inspector as a recipe asks for them."""
+"""Teacher and inspector as a recipe asks for them, and the books of what their models cost."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
 
 from redink.failures import BadRecipe
-from redink.models.chat import ChatSettings
-from redink.models.openai import OpenAIChat
+from redink.models.batch import BatchChat
+from redink.models.chat import ChatModel, ChatSettings
+from redink.models.engine import Engine
+from redink.models.journal import Journal
+from redink.models.ledger import Ledger, Price
+from redink.models.wire import Endpoint
+from redink.pipelines.spending import stage_note
+from redink.progress import Note, no_note
 from redink.prompts import load_prompt
 from redink.recipe import PromptsRecipe, Recipe, TeacherRecipe
-from redink.teaching.inspection import NoInspector
+from redink.teaching.inspection import NoInspector, Patience
 from redink.teaching.llm import InspectorPrompts, LLMInspector, LLMTeacher, TeacherPrompts
 from redink.teaching.protocols import Inspector, Teacher
 from redink.teaching.reference import ReferenceInspector, ReferenceTeacher
 
+ROWS_PER_CALL = 2
+"""Rows under way for each call that may be: one that calls and one at hand to take its place."""
+OFFLINE_WINDOW = 64
+
 
 @dataclass
 class Staff:
-    """Who teaches and who inspects in one run."""
+    """Who teaches and who inspects in one run; `desk` is what their chat models share, None where there are none."""
 
     teacher: Teacher
     inspector: Inspector
-    chats: tuple[OpenAIChat, ...] = ()
+    patience: Patience
+    window: int = OFFLINE_WINDOW
+    desk: Desk | None = None
 
-    async def leave(self) -> None:
-        """Close the connections."""
-        for chat in self.chats:
-            await chat.aclose()
+    @asynccontextmanager
+    async def at(self, stage: str) -> AsyncIterator[None]:
+        """Work at a stage: what is bought inside the block is booked under it, over connections that are kept."""
+        if self.desk is None:
+            yield
+            return
+        async with self.desk.engine:
+            with self.desk.engine.stage(stage):
+                yield
+
+    async def booked(self) -> None:
+        """Return when everything bought so far is in the journal on disk."""
+        if self.desk:
+            await self.desk.journal.committed()
+
+    def note(self, stage: str) -> Note:
+        """What the progress of a stage says of its cost."""
+        return stage_note(self.desk.ledger, stage) if self.desk else no_note
+
+    def leave(self) -> None:
+        """Close the journal."""
+        if self.desk:
+            self.desk.journal.close()
 
 
-def hire(recipe: Recipe) -> Staff:
-    """The staff of a recipe; raises `BadRecipe` where an `openai` teacher names no model."""
-    chats: list[OpenAIChat] = []
-    teacher = _teacher(recipe.teacher, recipe.prompts, recipe.seed, chats)
-    inspector = _inspector(recipe.inspector, recipe.prompts, chats)
-    return Staff(teacher, inspector, tuple(chats))
+@dataclass
+class Desk:
+    """Journal, ledger and connections of a run's chat models."""
+
+    journal: Journal
+    ledger: Ledger
+    engine: Engine = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.engine = Engine(self.journal, self.ledger)
+
+    def chat(self, wanted: TeacherRecipe) -> ChatModel:
+        """The chat model that a recipe asks for."""
+        endpoint = Endpoint(wanted.model, wanted.base_url, wanted.key_name)
+        if wanted.batch:
+            return BatchChat(
+                self.engine,
+                endpoint,
+                size=wanted.batch_size,
+                wait_s=wanted.batch_wait_s,
+                server_tries=wanted.server_tries,
+                larger_on_cut=wanted.larger_on_cut,
+                max_tokens_limit=wanted.max_tokens_limit,
+            )
+        return self.engine.chat(
+            endpoint,
+            wanted.limits,
+            tries=wanted.server_tries,
+            timeout_s=wanted.timeout_s,
+            larger_on_cut=wanted.larger_on_cut,
+            max_tokens_limit=wanted.max_tokens_limit,
+        )
 
 
-def _teacher(wanted: TeacherRecipe, prompts: PromptsRecipe, seed: int, chats: list[OpenAIChat]) -> Teacher:
-    if wanted.kind == "none":
+def hire(recipe: Recipe, journal: Path) -> Staff:
+    """The staff of a recipe; `journal` is opened if a chat model is among them.
+
+    Raises `BadRecipe` where an `openai` teacher names no model, `Failure` where its address cannot be used.
+    """
+    if recipe.teacher.kind == "none":
         raise BadRecipe("teacher.kind: 'none' is for the inspector only.", "Use 'reference' or 'openai'.")
-    if wanted.kind == "reference":
+    patience = Patience(recipe.inspector.rounds, recipe.teacher.tries, recipe.inspector.tries)
+    chats = _chats(recipe)
+    desk = _open_desk(recipe, journal) if chats else None
+    return Staff(
+        _teacher(recipe.teacher, recipe.prompts, recipe.seed, desk),
+        _inspector(recipe.inspector, recipe.prompts, desk),
+        patience,
+        _window(chats) if chats else OFFLINE_WINDOW,
+        desk,
+    )
+
+
+def _chats(recipe: Recipe) -> dict[str, TeacherRecipe]:
+    """Those who are chat models, by their place."""
+    chats = {who: wanted for who in ("teacher", "inspector") if (wanted := getattr(recipe, who)).kind == "openai"}
+    for who, wanted in chats.items():
+        if not wanted.model:
+            raise BadRecipe(f"{who}.model is empty.", f"Name the model: --set {who}.model=…")
+    return chats
+
+
+def _window(chats: dict[str, TeacherRecipe]) -> int:
+    return sum(
+        ROWS_PER_CALL * (each.batch_size if each.batch else each.limits.max_in_flight) for each in chats.values()
+    )
+
+
+def _open_desk(recipe: Recipe, journal: Path) -> Desk:
+    prices = _prices(recipe.teacher, recipe.inspector)
+    kept = Journal(journal)
+    return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, recipe.name if recipe.journal else ""))
+
+
+def _prices(*chats: TeacherRecipe) -> dict[str, Price]:
+    prices: dict[str, Price] = {}
+    for wanted in chats:
+        if wanted.price and prices.setdefault(wanted.model, wanted.price) != wanted.price:
+            raise BadRecipe(f"{wanted.model!r} has two prices.", "Give teacher.price and inspector.price the same.")
+    return prices
+
+
+def _teacher(wanted: TeacherRecipe, prompts: PromptsRecipe, seed: int, desk: Desk | None) -> Teacher:
+    if desk is None or wanted.kind != "openai":
         return ReferenceTeacher(error_rate=wanted.error_rate, seed=seed)
-    chats.append(_chat(wanted, "teacher"))
     own = TeacherPrompts(
         thought=load_prompt(prompts.extract_thought), correction=load_prompt(prompts.correct_with_solution)
     )
-    return LLMTeacher(chats[-1], own, _settings(wanted))
+    return LLMTeacher(desk.chat(wanted), own, _settings(wanted))
 
 
-def _inspector(wanted: TeacherRecipe, prompts: PromptsRecipe, chats: list[OpenAIChat]) -> Inspector:
+def _inspector(wanted: TeacherRecipe, prompts: PromptsRecipe, desk: Desk | None) -> Inspector:
     if wanted.kind == "none":
         return NoInspector()
-    if wanted.kind == "reference":
+    if desk is None or wanted.kind != "openai":
         return ReferenceInspector()
-    chats.append(_chat(wanted, "inspector"))
     own = InspectorPrompts(thought=load_prompt(prompts.inspect_thought), trace=load_prompt(prompts.inspect_trace))
-    return LLMInspector(chats[-1], own, _settings(wanted))
-
-
-def _chat(wanted: TeacherRecipe, who: str) -> OpenAIChat:
-    if not wanted.model:
-        raise BadRecipe(f"{who}.model is empty.", f"Name the model: --set {who}.model=…")
-    return OpenAIChat(wanted.model, wanted.base_url, key_name=wanted.key_name)
+    return LLMInspector(desk.chat(wanted), own, _settings(wanted))
 
 
 def _settings(wanted: TeacherRecipe) -> ChatSettings:

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from redink.evaluation.panel import Panel, panel
 from redink.failures import Failure
 from redink.markup import render_thought
 from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.results import Results, write_results
+from redink.pipelines.spending import ledger_table, write_ledger
 from redink.pipelines.staff import Staff, hire
 from redink.problems import fingerprint
 from redink.problems.draw import ProblemSets, Sizes, draw_sets
 from redink.progress import Advance
 from redink.prompts import Prompt, load_prompt
-from redink.run import Run
+from redink.run import JOURNAL, Run, Work
 from redink.stages.attempts import attempt
-from redink.stages.corrections import write_corrections
+from redink.stages.chunks import Chunked
+from redink.stages.corrections import write_correction
 from redink.stages.pairs import STEP_ENDS, confirmation_pair, error_pair, own_corrections
 from redink.stages.reviews import correction_prompt, review
-from redink.stages.thoughts import write_thoughts
+from redink.stages.thoughts import write_thought
+from redink.stages.unfinished import row_key
 from redink.teaching.recheck import checked, results_only, with_checks
 from redink.training.cross_dpo import train_cross_dpo
 from redink.training.encoding import Lesson
@@ -34,11 +38,23 @@ from redink.types import (
     Review,
     Row,
     ThoughtRow,
+    Tried,
 )
 
+T = TypeVar("T", bound=Row)
+R = TypeVar("R", bound=Row)
 STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
 MODELS = ("base", "hsft", "cross_dpo")
 REPLAY_TEMPERATURE = 0.7
+_FROM_CORRECTIONS = (
+    "own_corrections.*", "pairs.*", "alarms.*", "confirmations.*", "cross_dpo*", "evaluate.cross_dpo.*", "results.json",
+)  # fmt: skip
+MADE_FROM = {
+    "thoughts": ("replay.*", "hsft*", "attempts.*", "corrections.*", "evaluate.hsft.*", *_FROM_CORRECTIONS),
+    "corrections": _FROM_CORRECTIONS,
+    **{f"evaluate.{model}.corrections": ("results.json",) for model in MODELS},
+}
+"""What rests on the rows of each stage of teacher and inspector, as patterns of names in the run directory."""
 NO_PROBLEMS_LEFT = "See the run directory's *.rejected.jsonl and *.quarantine.jsonl for the reasons."
 
 
@@ -56,9 +72,9 @@ class _SuperCorrect:
     def __init__(self, run: Run, data_dir: Path | None) -> None:
         self.run, self.recipe = run, run.recipe
         self.sets = self._problems(data_dir)
-        self.staff: Staff = hire(self.recipe)
         self.solve, self.correct = load_prompt(self.recipe.prompts.solve), load_prompt(self.recipe.prompts.correct)
         self.base_prompt = load_prompt(self.recipe.prompts.base)
+        self.staff: Staff = hire(self.recipe, self.run.path(self.recipe.journal or JOURNAL))
         self._student: Student | None = None
 
     def until(self, last: str) -> Results | None:
@@ -71,14 +87,14 @@ class _SuperCorrect:
             if done >= 2:
                 attempts = self.attempts()
             if done >= 3:
-                corrections = self.corrections(attempts)
+                corrections = self.corrections(attempts, onward=done >= 4)
             if done >= 4:
                 pairs = self.pairs(attempts, corrections)
             if done >= 5:
                 self.cross_dpo(pairs)
             return self.evaluate() if done >= 6 else None
         finally:
-            self.run.wait(self.staff.leave())
+            self.staff.leave()
             self._books()
 
     # ------------------------------------------------------------------ data
@@ -103,12 +119,12 @@ class _SuperCorrect:
 
     def thoughts(self) -> list[ThoughtRow]:
         """D_sft: the teacher writes thoughts, the inspector checks them (section 3.1)."""
+        staff = self.staff
 
-        def make(problems: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
-            teacher, inspector = self.staff.teacher, self.staff.inspector
-            return self.run.wait(write_thoughts(problems, teacher, inspector, self.recipe.inspector.rounds, advance))
+        async def work(problem: Problem, before: Sequence[Tried]) -> Row:
+            return await write_thought(problem, staff.teacher, staff.inspector, staff.patience, before)
 
-        rows = self.run.stage("thoughts", ThoughtRow, self.sets.thoughts, make)
+        rows = self._taught("thoughts", ThoughtRow, self.sets.thoughts, work)
         if not rows:
             raise Failure("no thought was accepted.", NO_PROBLEMS_LEFT)
         return rows
@@ -149,10 +165,14 @@ class _SuperCorrect:
         """The attempts as reviewers see them."""
         return [results_only(row) for row in attempts] if self.recipe.review.results_only else list(attempts)
 
-    def corrections(self, attempts: Sequence[Attempt]) -> list[CorrectionRow]:
-        """T⁺: the teacher marks the first wrong step of each wrong attempt, inspected."""
+    def corrections(self, attempts: Sequence[Attempt], onward: bool = False) -> list[CorrectionRow]:
+        """T⁺: the teacher marks the first wrong step of each wrong attempt, inspected.
+
+        With `onward` the student's own corrections are begun as soon as there are enough rows for a chunk of them.
+        """
         chosen = first_wrong(attempts, self.recipe.pairs.per_problem)
-        rows = self._corrections("corrections", self.sets.errors, chosen)
+        own = self._own_corrections(attempts) if onward else None
+        rows = self._corrections("corrections", self.sets.errors, chosen, own)
         if not rows:
             raise Failure(f"none of {len(chosen)} wrong attempts could be corrected.", NO_PROBLEMS_LEFT)
         return rows
@@ -160,37 +180,33 @@ class _SuperCorrect:
     def pairs(self, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> list[PreferencePair]:
         """D_corr: the student continues the teacher's prefix itself; its side is rejected."""
         problems, written = self._about(corrections, attempts)
-        if self.recipe.review.recheck:
-            corrections = [row.model_copy(update={"trace": with_checks(row.trace)}) for row in corrections]
-        own = self._own_corrections(problems, written, corrections)
-
-        def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
-            advance(len(rows))
-            return [error_pair(problems[i], written[i], corrections[i], own[i], self.correct) for i in rows]
-
-        pairs = self.run.stage("pairs", PreferencePair, range(len(corrections)), make)
+        own = self.run.stage(self._own_corrections(attempts), corrections)
+        rows = [
+            error_pair(*row, self.correct)
+            for row in zip(problems, written, self._as_shown(corrections), own, strict=True)
+        ]
+        pairs = self.run.settle("pairs", PreferencePair, rows)
         pairs += self._confirmations([row for row in attempts if row.verdict.right][: len(corrections)])
         if not pairs:
             raise Failure("no preference pair was made: the student's own corrections are all right.", NO_PROBLEMS_LEFT)
         return pairs
 
-    def _own_corrections(
-        self, problems: Sequence[Problem], written: Sequence[Attempt], corrections: Sequence[CorrectionRow]
-    ) -> list[OwnCorrection]:
+    def _own_corrections(self, attempts: Sequence[Attempt]) -> Chunked[CorrectionRow, OwnCorrection]:
+        """The student's own side of each correction."""
         sampling = self.sampling("own_corrections", self.recipe.sampling.correction_temperature, STEP_ENDS)
 
-        def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
-            return own_corrections(
-                [problems[i] for i in rows],
-                [written[i] for i in rows],
-                [corrections[i] for i in rows],
-                self.student("hsft"),
-                self.correct,
-                _numbered(sampling, number),
-                advance,
-            )
+        def make(rows: Sequence[CorrectionRow], number: int, advance: Advance) -> Sequence[Row]:
+            problems, written = self._about(rows, attempts)
+            student, drawn = self.student("hsft"), _numbered(sampling, number)
+            return own_corrections(problems, written, self._as_shown(rows), student, self.correct, drawn, advance)
 
-        return self.run.stage("own_corrections", OwnCorrection, range(len(corrections)), make)
+        return Chunked("own_corrections", OwnCorrection, make)
+
+    def _as_shown(self, corrections: Sequence[CorrectionRow]) -> list[CorrectionRow]:
+        """The corrections as the student learns them."""
+        if not self.recipe.review.recheck:
+            return list(corrections)
+        return [row.model_copy(update={"trace": with_checks(row.trace)}) for row in corrections]
 
     def _confirmations(self, attempts: Sequence[Attempt]) -> list[PreferencePair]:
         """Pairs on right solutions: the plain step over the student's false alarm (a recipe switch)."""
@@ -203,16 +219,11 @@ class _SuperCorrect:
         sampling = self.sampling("alarms", self.recipe.sampling.correction_temperature)
         alarms = self._reviews("alarms", "hsft", problems, attempts, sampling, samples)
 
-        def make(rows: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
-            advance(len(rows))
-            return [
-                confirmation_pair(
-                    problems[i // samples], attempts[i // samples], alarms[i], self.correct, steps[i // samples]
-                )
-                for i in rows
-            ]
-
-        return self.run.stage("confirmations", PreferencePair, range(len(alarms)), make)
+        rows = [
+            confirmation_pair(problems[i // samples], attempts[i // samples], alarm, self.correct, steps[i // samples])
+            for i, alarm in enumerate(alarms)
+        ]
+        return self.run.settle("confirmations", PreferencePair, rows)
 
     def cross_dpo(self, pairs: Sequence[PreferencePair]) -> None:
         """Cross-DPO from the HSFT student, which is also the frozen reference (eq. 8)."""
@@ -281,7 +292,7 @@ class _SuperCorrect:
             drawn = _numbered(sampling, number, samples)
             return attempt(rows, self.student(model), self._prompt_of(model), drawn, advance)
 
-        return self.run.stage(stage, Attempt, problems, make, per_input=samples, unit="solutions")
+        return self.run.stage(Chunked(stage, Attempt, make), problems, per_input=samples, unit="solutions")
 
     def _reviews(
         self,
@@ -301,19 +312,44 @@ class _SuperCorrect:
             )
 
         inputs = list(zip(problems, attempts, strict=True))
-        return self.run.stage(stage, Review, inputs, make, per_input=samples, unit="reviews")
+        return self.run.stage(Chunked(stage, Review, make), inputs, per_input=samples, unit="reviews")
 
-    def _corrections(self, stage: str, problems: Sequence[Problem], wrong: Sequence[Attempt]) -> list[CorrectionRow]:
-        by_id = {problem.id: problem for problem in problems}
+    def _corrections(
+        self,
+        stage: str,
+        problems: Sequence[Problem],
+        wrong: Sequence[Attempt],
+        onward: Chunked[CorrectionRow, OwnCorrection] | None = None,
+    ) -> list[CorrectionRow]:
+        by_id, staff = {problem.id: problem for problem in problems}, self.staff
 
-        def make(rows: Sequence[Attempt], number: int, advance: Advance) -> Sequence[Row]:
-            about = [by_id[row.problem_id] for row in rows]
-            teacher, inspector = self.staff.teacher, self.staff.inspector
-            return self.run.wait(
-                write_corrections(about, rows, teacher, inspector, self.recipe.inspector.rounds, advance)
-            )
+        async def work(written: Attempt, before: Sequence[Tried]) -> Row:
+            problem = by_id[written.problem_id]
+            return await write_correction(problem, written, staff.teacher, staff.inspector, staff.patience, before)
 
-        return self.run.stage(stage, CorrectionRow, wrong, make)
+        return self._taught(stage, CorrectionRow, wrong, work, onward)
+
+    def _taught(
+        self,
+        stage: str,
+        kind: type[R],
+        inputs: Sequence[T],
+        work: Work[T],
+        onward: Chunked[R, OwnCorrection] | None = None,
+    ) -> list[R]:
+        """A stage of teacher and inspector, with what it cost."""
+        staff = self.staff
+        begun = not self.run.finished(stage)
+        try:
+            self.run.stream(
+                stage, kind, inputs, work, row_key,
+                window=staff.window, within=staff.at(stage), booked=staff.booked, note=staff.note(stage), onward=onward,
+            )  # fmt: skip
+        finally:
+            if staff.desk and begun:
+                write_ledger(self.run.path("ledger.json"), staff.desk.ledger)
+                self.run.console.print(ledger_table(staff.desk.ledger))
+        return self.run.rows(stage, kind)
 
     def _about(
         self, corrections: Sequence[CorrectionRow], attempts: Sequence[Attempt]
@@ -330,6 +366,11 @@ class _SuperCorrect:
         fingerprints = {name: fingerprint(getattr(self.sets, name)) for name in ("thoughts", "errors", "evaluation")}
         purposes = ("hsft", "attempts", "own_corrections", "alarms", "cross_dpo", "evaluate")
         self.run.write_manifest(fingerprints, {purpose: self.seed(purpose) for purpose in purposes})
+
+
+def taught_kind(stage: str) -> type[Row]:
+    """The kind of rows of a stage of teacher and inspector."""
+    return ThoughtRow if stage == "thoughts" else CorrectionRow
 
 
 def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:

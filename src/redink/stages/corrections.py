@@ -5,54 +5,44 @@ SuperCorrect section 3.2.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from redink.answers import compare
-from redink.failures import RowFailure
-from redink.progress import Advance, quiet
+from redink.failures import RowFailure, Unteachable
 from redink.stages.outcomes import quarantined
-from redink.teaching.inspection import inspected
-from redink.teaching.protocols import Inspector, Teacher
-from redink.types import Attempt, CorrectionRow, CorrectionTrace, Problem, Quarantined, Rejected
+from redink.teaching.inspection import Patience, inspected
+from redink.teaching.protocols import Inspection, Inspector, Teacher
+from redink.types import Attempt, CorrectionRow, CorrectionTrace, Problem, Quarantined, Rejected, Tried
 
 STAGE = "corrections"
 
 
-async def write_corrections(
-    problems: Sequence[Problem],
-    attempts: Sequence[Attempt],
+async def write_correction(
+    problem: Problem,
+    written: Attempt,
     teacher: Teacher,
     inspector: Inspector,
-    rounds: int = 3,
-    advance: Advance = quiet,
-) -> list[CorrectionRow | Rejected | Quarantined]:
-    """One outcome per wrong attempt (problems and attempts aligned): an accepted trace, or why there is none.
+    patience: Patience | None = None,
+    before: Sequence[Tried] = (),
+) -> CorrectionRow | Rejected | Quarantined:
+    """An accepted trace of a wrong attempt, or why there is none; `before` are an earlier run's failed tries.
 
     A wrong attempt in which the teacher finds no wrong step is 'unlocated'.
     """
 
-    async def one(problem: Problem, written: Attempt) -> CorrectionRow | Rejected | Quarantined:
-        outcome = await _correction(problem, written, teacher, inspector, rounds)
-        advance()
-        return outcome
-
-    return await asyncio.gather(*(one(*pair) for pair in zip(problems, attempts, strict=True)))
-
-
-async def _correction(
-    problem: Problem, written: Attempt, teacher: Teacher, inspector: Inspector, rounds: int
-) -> CorrectionRow | Rejected | Quarantined:
     async def make(remarks: Sequence[str]) -> CorrectionTrace:
         return await teacher.correction(problem, written, remarks)
+
+    async def inspect(trace: CorrectionTrace, remarks: Sequence[str]) -> Inspection:
+        return await inspector.inspect(problem, trace, written, remarks)
 
     def rejected(reason: str) -> Rejected:
         return Rejected(problem_id=problem.id, sample=written.sample, stage=STAGE, reason=reason)
 
     try:
-        result = await inspected(make, lambda trace: inspector.inspect(problem, trace, written), rounds)
+        result = await inspected(make, inspect, patience, before)
     except RowFailure as failure:
-        if failure.reason in ("unlocated", "no_steps"):
+        if isinstance(failure, Unteachable) and failure.reason in ("unlocated", "no_steps"):
             return rejected(failure.reason)
         return quarantined(STAGE, problem.id, written.sample, failure)
     if result.work.error is None:

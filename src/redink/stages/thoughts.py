@@ -5,41 +5,35 @@ SuperCorrect section 3.1.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 
 from redink.answers import compare
 from redink.failures import RowFailure
-from redink.progress import Advance, quiet
 from redink.stages.outcomes import quarantined
-from redink.teaching.inspection import inspected
-from redink.teaching.protocols import Inspector, Teacher
-from redink.types import Problem, Quarantined, Rejected, Thought, ThoughtRow
+from redink.teaching.inspection import Patience, inspected
+from redink.teaching.protocols import Inspection, Inspector, Teacher
+from redink.types import Problem, Quarantined, Rejected, Thought, ThoughtRow, Tried
 
 STAGE = "thoughts"
 
 
-async def write_thoughts(
-    problems: Sequence[Problem], teacher: Teacher, inspector: Inspector, rounds: int = 3, advance: Advance = quiet
-) -> list[ThoughtRow | Rejected | Quarantined]:
-    """One outcome per problem: an accepted thought whose answer is right, or why there is none."""
-
-    async def one(problem: Problem) -> ThoughtRow | Rejected | Quarantined:
-        outcome = await _thought(problem, teacher, inspector, rounds)
-        advance()
-        return outcome
-
-    return await asyncio.gather(*(one(problem) for problem in problems))
-
-
-async def _thought(
-    problem: Problem, teacher: Teacher, inspector: Inspector, rounds: int
+async def write_thought(
+    problem: Problem,
+    teacher: Teacher,
+    inspector: Inspector,
+    patience: Patience | None = None,
+    before: Sequence[Tried] = (),
 ) -> ThoughtRow | Rejected | Quarantined:
+    """An accepted thought whose answer is right, or why there is none; `before` are an earlier run's failed tries."""
+
     async def make(remarks: Sequence[str]) -> Thought:
         return await teacher.thought(problem, remarks)
 
+    async def inspect(thought: Thought, remarks: Sequence[str]) -> Inspection:
+        return await inspector.inspect(problem, thought, remarks=remarks)
+
     try:
-        result = await inspected(make, lambda thought: inspector.inspect(problem, thought), rounds)
+        result = await inspected(make, inspect, patience, before)
     except RowFailure as failure:
         return quarantined(STAGE, problem.id, 0, failure)
     if not compare(result.work.answer, problem.answer).right:

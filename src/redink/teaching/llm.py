@@ -7,11 +7,12 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from redink.failures import RowFailure
+from redink.failures import Unsound
 from redink.markup import parse_thought, parse_trace, render_thought, render_trace
 from redink.models.chat import ChatModel, ChatSettings, ask
 from redink.prompts import Prompt, load_prompt
 from redink.teaching.protocols import Inspection
+from redink.teaching.validation import sound_thought, sound_trace
 from redink.types import Attempt, CorrectionTrace, Problem, Row, Thought
 
 _VERDICT = re.compile(r"<verdict>([^<]*)</verdict>", re.IGNORECASE)
@@ -37,6 +38,7 @@ class InspectorPrompts(Row):
     trace: Prompt = Field(
         default_factory=lambda: load_prompt("inspect_trace"), description="question, reference, attempt, work"
     )
+    remarks: Prompt = Field(default_factory=lambda: load_prompt("remarks"), description="remarks; appended to either")
 
 
 class LLMTeacher:
@@ -51,21 +53,22 @@ class LLMTeacher:
         self.settings = settings or ChatSettings()
 
     async def thought(self, problem: Problem, remarks: Sequence[str] = ()) -> Thought:
-        """Write a thought; raises `MarkupFailure` if the reply cannot be read, `ReplyFailure` if there is none."""
+        """Write a thought.
+
+        Raises `ReplyFailure` if there is no reply, `MarkupFailure` if it cannot be read, `Unsound` if what it says
+        cannot be right.
+        """
         prompt = self.prompts.thought.render(question=problem.question, solution=gold(problem))
-        return parse_thought(await self._reply(prompt, remarks))
+        text = await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks)
+        return sound_thought(problem, parse_thought(text), text)
 
     async def correction(self, problem: Problem, attempt: Attempt, remarks: Sequence[str] = ()) -> CorrectionTrace:
         """Mark and mend an attempt; raises as `thought` does."""
         prompt = self.prompts.correction.render(
             question=problem.question, reference=gold(problem), attempt=attempt.text
         )
-        return parse_trace(await self._reply(prompt, remarks))
-
-    async def _reply(self, prompt: str, remarks: Sequence[str]) -> str:
-        if remarks:
-            prompt += "\n\n" + self.prompts.remarks.render(remarks="\n".join(f"- {remark}" for remark in remarks))
-        return (await self.model.complete(ask(prompt, self.settings))).text
+        text = await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks)
+        return sound_trace(problem, attempt, parse_trace(text), text)
 
 
 class LLMInspector:
@@ -80,14 +83,18 @@ class LLMInspector:
         self.settings = settings or ChatSettings()
 
     async def inspect(
-        self, problem: Problem, work: Thought | CorrectionTrace, attempt: Attempt | None = None
+        self,
+        problem: Problem,
+        work: Thought | CorrectionTrace,
+        attempt: Attempt | None = None,
+        remarks: Sequence[str] = (),
     ) -> Inspection:
         """Accept the work or say what is wrong with it; a correction trace needs the attempt that it is about.
 
-        Raises `RowFailure` 'unreadable_verdict' if the reply holds no verdict or two that differ.
+        Raises `Unsound` 'unreadable_verdict' if the reply holds no verdict or two that differ.
         """
-        reply = await self.model.complete(ask(self._prompt(problem, work, attempt), self.settings))
-        return read_inspection(reply.text)
+        prompt = self._prompt(problem, work, attempt)
+        return read_inspection(await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks))
 
     def _prompt(self, problem: Problem, work: Thought | CorrectionTrace, attempt: Attempt | None) -> str:
         given = {"question": problem.question, "reference": gold(problem)}
@@ -98,6 +105,14 @@ class LLMInspector:
         return self.prompts.trace.render(**given, attempt=attempt.text, work=render_trace(work))
 
 
+async def _reply(
+    model: ChatModel, settings: ChatSettings, prompt: str, remarks_prompt: Prompt, remarks: Sequence[str]
+) -> str:
+    if remarks:
+        prompt += "\n\n" + remarks_prompt.render(remarks="\n".join(f"- {remark}" for remark in remarks))
+    return (await model.complete(ask(prompt, settings))).text
+
+
 def gold(problem: Problem) -> str:
     """What a teacher may look at: the gold solution, or the gold answer where there is none."""
     return problem.solution or problem.answer
@@ -106,12 +121,13 @@ def gold(problem: Problem) -> str:
 def read_inspection(text: str) -> Inspection:
     """Read <Verdict> and <Remark>; a refusal without remarks gives the reply itself as the remark.
 
-    Raises `RowFailure` 'unreadable_verdict' unless exactly one verdict, accept or revise, is given.
+    Raises `Unsound` 'unreadable_verdict' unless exactly one verdict, accept or revise, is given.
     """
     verdicts = {verdict.strip(" \t\r\n.*`'\"").lower() for verdict in _VERDICT.findall(text)}
     if verdicts not in ({"accept"}, {"revise"}):
         found = ", ".join(sorted(map(repr, verdicts))) or "no <Verdict>"
-        raise RowFailure("unreadable_verdict", f"'accept' or 'revise' was expected, found {found}", text)
+        detail = f"'accept' or 'revise' was expected in one <Verdict>...</Verdict>, found {found}"
+        raise Unsound("unreadable_verdict", detail, text)
     remarks = [remark.strip() for remark in _REMARK.findall(text)]
     if verdicts == {"revise"} and not any(remarks):
         remarks = [_VERDICT.sub("", text).strip()]

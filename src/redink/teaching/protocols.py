@@ -21,7 +21,7 @@ class Teacher(Protocol):
     """Writes thoughts and corrections; it may look at the gold solution."""
 
     async def thought(self, problem: Problem, remarks: Sequence[str] = ()) -> Thought:
-        """Write how the problem is solved; `remarks` are those of the inspector on the last try.
+        """Write how the problem is solved; `remarks` say what was wrong with the last try.
 
         Raises `RowFailure` (among them `MarkupFailure`, `ReplyFailure`, `Unteachable`) if it cannot.
         """
@@ -34,9 +34,14 @@ class Inspector(Protocol):
     """Checks a teacher's work against problem and gold solution."""
 
     async def inspect(
-        self, problem: Problem, work: Thought | CorrectionTrace, attempt: Attempt | None = None
+        self,
+        problem: Problem,
+        work: Thought | CorrectionTrace,
+        attempt: Attempt | None = None,
+        remarks: Sequence[str] = (),
     ) -> Inspection:
         """Accept the work or say what is wrong with it; `attempt` is what a correction trace is about.
 
-        Raises `RowFailure` if there is no verdict: that is never an acceptance.
+        `remarks` say why the inspector's own last reply could not be used. Raises `RowFailure` if there is no
+        verdict: that is never an acceptance.
         """

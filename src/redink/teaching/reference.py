@@ -545,14 +545,18 @@ class ReferenceInspector:
     """Recomputes every equation, and compares answer, located step and correction with the gold solution."""
 
     async def inspect(
-        self, problem: Problem, work: Thought | CorrectionTrace, attempt: Attempt | None = None
+        self,
+        problem: Problem,
+        work: Thought | CorrectionTrace,
+        attempt: Attempt | None = None,
+        remarks: Sequence[str] = (),
     ) -> Inspection:
         """Accept the work or say what is wrong with it; without a gold solution only what can be recomputed counts."""
-        remarks = _remarks_on_thought(problem, work) if isinstance(work, Thought) else ()
+        found = _remarks_on_thought(problem, work) if isinstance(work, Thought) else ()
         if isinstance(work, CorrectionTrace):
-            remarks = _remarks_on_trace(problem, work, attempt)
-        remarks = (*remarks, *_remarks_on_answer(problem, work.answer))
-        return Inspection(accepted=not remarks, remarks=remarks)
+            found = _remarks_on_trace(problem, work, attempt)
+        found = (*found, *_remarks_on_answer(problem, work.answer))
+        return Inspection(accepted=not found, remarks=found)
 
 
 def _remarks_on_answer(problem: Problem, answer: str) -> tuple[str, ...]:
