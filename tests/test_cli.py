@@ -22,7 +22,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "solve",
-    "problems", "doctor", "fetch",
+    "problems", "grade", "doctor", "fetch",
 ]  # fmt: skip
 
 

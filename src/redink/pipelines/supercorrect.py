@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from redink.answers.checkers import checker_of
 from redink.evaluation.panel import Panel, panel
 from redink.failures import Failure
 from redink.markup import render_thought
@@ -55,6 +56,8 @@ class _SuperCorrect:
 
     def __init__(self, run: Run, data_dir: Path | None) -> None:
         self.run, self.recipe = run, run.recipe
+        wanted = self.recipe.problems
+        self.checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])
         self.sets = self._problems(data_dir)
         self.staff: Staff = hire(self.recipe)
         self.solve, self.correct = load_prompt(self.recipe.prompts.solve), load_prompt(self.recipe.prompts.correct)
@@ -106,7 +109,9 @@ class _SuperCorrect:
 
         def make(problems: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
             teacher, inspector = self.staff.teacher, self.staff.inspector
-            return self.run.wait(write_thoughts(problems, teacher, inspector, self.recipe.inspector.rounds, advance))
+            return self.run.wait(
+                write_thoughts(problems, teacher, inspector, self.recipe.inspector.rounds, advance, self.checker)
+            )
 
         rows = self.run.stage("thoughts", ThoughtRow, self.sets.thoughts, make)
         if not rows:
@@ -279,7 +284,7 @@ class _SuperCorrect:
     ) -> list[Attempt]:
         def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
             drawn = _numbered(sampling, number, samples)
-            return attempt(rows, self.student(model), self._prompt_of(model), drawn, advance)
+            return attempt(rows, self.student(model), self._prompt_of(model), drawn, advance, self.checker)
 
         return self.run.stage(stage, Attempt, problems, make, per_input=samples, unit="solutions")
 
@@ -297,8 +302,9 @@ class _SuperCorrect:
         def make(rows: Sequence[tuple[Problem, Attempt]], number: int, advance: Advance) -> Sequence[Row]:
             about, written = [row[0] for row in rows], [row[1] for row in rows]
             return review(
-                about, written, self.student(model), self.correct, _numbered(longer, number, samples), advance
-            )
+                about, written, self.student(model), self.correct, _numbered(longer, number, samples), advance,
+                self.checker,
+            )  # fmt: skip
 
         inputs = list(zip(problems, attempts, strict=True))
         return self.run.stage(stage, Review, inputs, make, per_input=samples, unit="reviews")
@@ -310,7 +316,7 @@ class _SuperCorrect:
             about = [by_id[row.problem_id] for row in rows]
             teacher, inspector = self.staff.teacher, self.staff.inspector
             return self.run.wait(
-                write_corrections(about, rows, teacher, inspector, self.recipe.inspector.rounds, advance)
+                write_corrections(about, rows, teacher, inspector, self.recipe.inspector.rounds, advance, self.checker)
             )
 
         return self.run.stage(stage, CorrectionRow, wrong, make)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from redink.answers import compare
+from redink.answers.checkers import MATH, Checker
 from redink.failures import RowFailure
 from redink.progress import Advance, quiet
 from redink.stages.outcomes import quarantined
@@ -26,6 +26,7 @@ async def write_corrections(
     inspector: Inspector,
     rounds: int = 3,
     advance: Advance = quiet,
+    checker: Checker = MATH,
 ) -> list[CorrectionRow | Rejected | Quarantined]:
     """One outcome per wrong attempt (problems and attempts aligned): an accepted trace, or why there is none.
 
@@ -33,7 +34,7 @@ async def write_corrections(
     """
 
     async def one(problem: Problem, written: Attempt) -> CorrectionRow | Rejected | Quarantined:
-        outcome = await _correction(problem, written, teacher, inspector, rounds)
+        outcome = await _correction(problem, written, teacher, inspector, rounds, checker)
         advance()
         return outcome
 
@@ -41,7 +42,7 @@ async def write_corrections(
 
 
 async def _correction(
-    problem: Problem, written: Attempt, teacher: Teacher, inspector: Inspector, rounds: int
+    problem: Problem, written: Attempt, teacher: Teacher, inspector: Inspector, rounds: int, checker: Checker
 ) -> CorrectionRow | Rejected | Quarantined:
     async def make(remarks: Sequence[str]) -> CorrectionTrace:
         return await teacher.correction(problem, written, remarks)
@@ -57,6 +58,6 @@ async def _correction(
         return quarantined(STAGE, problem.id, written.sample, failure)
     if result.work.error is None:
         return rejected("unlocated")
-    if not compare(result.work.answer, problem.answer).right:
+    if not checker.compare(result.work.answer, problem).right:
         return rejected("answer_is_wrong")
     return CorrectionRow(problem_id=problem.id, sample=written.sample, trace=result.work, rounds=result.rounds)

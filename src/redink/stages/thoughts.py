@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from redink.answers import compare
+from redink.answers.checkers import MATH, Checker
 from redink.failures import RowFailure
 from redink.progress import Advance, quiet
 from redink.stages.outcomes import quarantined
@@ -20,12 +20,17 @@ STAGE = "thoughts"
 
 
 async def write_thoughts(
-    problems: Sequence[Problem], teacher: Teacher, inspector: Inspector, rounds: int = 3, advance: Advance = quiet
+    problems: Sequence[Problem],
+    teacher: Teacher,
+    inspector: Inspector,
+    rounds: int = 3,
+    advance: Advance = quiet,
+    checker: Checker = MATH,
 ) -> list[ThoughtRow | Rejected | Quarantined]:
     """One outcome per problem: an accepted thought whose answer is right, or why there is none."""
 
     async def one(problem: Problem) -> ThoughtRow | Rejected | Quarantined:
-        outcome = await _thought(problem, teacher, inspector, rounds)
+        outcome = await _thought(problem, teacher, inspector, rounds, checker)
         advance()
         return outcome
 
@@ -33,7 +38,7 @@ async def write_thoughts(
 
 
 async def _thought(
-    problem: Problem, teacher: Teacher, inspector: Inspector, rounds: int
+    problem: Problem, teacher: Teacher, inspector: Inspector, rounds: int, checker: Checker
 ) -> ThoughtRow | Rejected | Quarantined:
     async def make(remarks: Sequence[str]) -> Thought:
         return await teacher.thought(problem, remarks)
@@ -42,6 +47,6 @@ async def _thought(
         result = await inspected(make, lambda thought: inspector.inspect(problem, thought), rounds)
     except RowFailure as failure:
         return quarantined(STAGE, problem.id, 0, failure)
-    if not compare(result.work.answer, problem.answer).right:
+    if not checker.compare(result.work.answer, problem).right:
         return Rejected(problem_id=problem.id, stage=STAGE, reason="answer_is_wrong")
     return ThoughtRow(problem_id=problem.id, thought=result.work, rounds=result.rounds)
