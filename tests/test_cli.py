@@ -29,7 +29,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "solve",
-    "problems", "doctor", "fetch", "quarantine",
+    "problems", "grade", "doctor", "fetch", "quarantine",
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, get_type_hints
+from typing import Annotated, Any, Literal, get_type_hints
 
 import typer
 from rich.console import Console
@@ -238,9 +238,11 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draw.")] = 0,
     max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 1024,
     output: Annotated[Path | None, typer.Option(help="Write the results here as JSON too.")] = None,
+    checker: Annotated[str, typer.Option(help="Who says what is right: math, exact, module:function, …")] = "math",
 ) -> None:
     """One student on one set of problems: t1, self-correction at t2, step errors, with 95 % intervals."""
     _calm_libraries()
+    from redink.answers.checkers import checker_of
     from redink.models.student import Student
     from redink.pipelines.evaluation import evaluate_student
     from redink.pipelines.results import as_table, write_results
@@ -248,8 +250,9 @@ def evaluate(
 
     problems = load_problems(source, data_dir=data_dir, limit=limit, seed=seed, split="test")
     results = evaluate_student(
-        Student.load(student), problems, prompt=prompt, correct=correct, max_new_tokens=max_new_tokens, seed=seed
-    )
+        Student.load(student), problems, prompt=prompt, correct=correct, max_new_tokens=max_new_tokens, seed=seed,
+        checker=checker_of(checker, [source]),
+    )  # fmt: skip
     console.print(as_table(results))
     if output is not None:
         write_results(output, results)
@@ -308,6 +311,54 @@ def problems(
         console.print(problem.question, markup=False, highlight=False)
         console.print(problem.solution or "(no solution)", style="dim", markup=False, highlight=False)
         console.print(f"answer: {problem.answer}", markup=False)
+
+
+@app.command(epilog="Example: redink grade predictions.jsonl --gold problems.jsonl --switch percent=value")
+def grade(
+    predictions: Annotated[Path, typer.Argument(help="JSONL rows of prediction and gold, or of id and prediction.")],
+    gold: Annotated[Path | None, typer.Option(help="JSONL rows of id and gold (or answer), such as problems.")] = None,
+    checker: Annotated[str, typer.Option(help="math, exact, choice, numeric, reasoning_gym or module:function.")] = (
+        "math"
+    ),
+    switch: Annotated[
+        list[str] | None, typer.Option(help="A contested convention, name=value; see docs/answers.md. May be repeated.")
+    ] = None,
+    kind: Annotated[
+        Literal["auto", "replies", "answers"],
+        typer.Option("--as", help="What predictions are: whole replies, bare answers, or either."),
+    ] = "auto",
+    output: Annotated[
+        Path | None, typer.Option(help="Where verdicts go; <predictions>.graded.jsonl by default.")
+    ] = None,
+    judge: Annotated[str | None, typer.Option(help="A chat model that judges ungradable rows, by its name.")] = None,
+    judge_url: Annotated[str, typer.Option(help="The judge's OpenAI-compatible server.")] = "https://api.openai.com/v1",
+    judge_key_name: Annotated[
+        str, typer.Option(help="The environment variable that holds the judge's key.")
+    ] = "OPENAI_API_KEY",
+    judge_prompt: Annotated[str, typer.Option(help="How the judge is asked: a bundled prompt or a file.")] = (
+        "judge_answer"
+    ),
+) -> None:
+    """Grade predictions against gold answers: a verdict per row, counts with 95 % intervals."""
+    from redink.answers.checkers import checker_of, with_options
+    from redink.evaluation.judge import AnswerJudge
+    from redink.models.openai import OpenAIChat
+    from redink.pipelines import grading
+    from redink.prompts import load_prompt
+
+    chosen = checker_of(with_options(checker, switch or []))
+    asked = None
+    if judge:
+        asked = AnswerJudge(OpenAIChat(judge, judge_url, key_name=judge_key_name), load_prompt(judge_prompt))
+    to = grading.output_of(predictions, gold, output)
+    rows, bad = grading.read_predictions(predictions, gold)
+    graded = grading.grade_predictions(rows, chosen, kind, asked)
+    summary = grading.summarise(graded, bad, chosen, asked)
+    aside, books = grading.write_grades(to, graded, bad, summary)
+    console.print(grading.as_table(summary))
+    for reason, count in summary.quarantined.items():
+        console.print(f"quarantined: {count} {reason}, see {aside}", markup=False, highlight=False, soft_wrap=True)
+    console.print(f"verdicts: {to}  summary: {books}", markup=False, highlight=False, soft_wrap=True)
 
 
 @app.command(epilog="Example: redink doctor")

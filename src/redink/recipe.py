@@ -38,6 +38,11 @@ class ProblemsRecipe(Row):
     errors: int = Field(gt=0, description="Problems held apart for the error set.")
     evaluation: int = Field(gt=0, description="Problems that no stage sees.")
     held_out: bool = Field(False, description="Evaluate only on questions that the bundled student never saw.")
+    checker: str | dict[str, str] = Field(
+        "math",
+        description="Who says what is right (redink.answers.checkers), for all problems or per source: "
+        'checker = { "reasoning_gym:knights_knaves" = "reasoning_gym", default = "math" }.',
+    )
 
 
 class TeacherRecipe(Row):

@@ -30,10 +30,11 @@ def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
         raise BadInput(path, f"cannot be read ({failure.strerror}).", "Check the file and its permissions.") from None
     for number, raw in enumerate(data.split(b"\n"), start=1):
         if raw.strip():
-            yield number, _parse_object(path, number, raw)
+            yield number, parse_object(path, number, raw)
 
 
-def _parse_object(path: Path, number: int, raw: bytes) -> dict[str, object]:
+def parse_object(path: Path, number: int, raw: bytes) -> dict[str, object]:
+    """The object in line `number` of a file; raises `BadInput` if it is not UTF-8, not JSON or not an object."""
     try:
         value = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as failure:

@@ -26,6 +26,7 @@ class Problem(Row):
     subject: str = Field("", description="Group for per-subject figures, e.g. 'algebra' or 'chain_sum'.")
     level: str | None = Field(None, description="Difficulty as the source states it.")
     source: str = Field("", description="Where it comes from, e.g. 'gsm8k/train'.")
+    entry: str | None = Field(None, description="What the source's own scorer needs besides the answer, as JSON.")
 
 
 class Step(Row):

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import binomtest
 
-from redink.evaluation.statistics import NOTHING, paired_difference, proportion
+from redink.evaluation.statistics import NOTHING, clustered_proportion, paired_difference, proportion, wilson
 
 
 @pytest.mark.parametrize(
@@ -73,3 +74,29 @@ def test_a_paired_interval_holds_its_value_within_minus_1_and_1(gained: int, los
     assert -1 <= estimate.low <= estimate.value <= estimate.high <= 1
     assert mirrored.value == -estimate.value
     assert mirrored.high == pytest.approx(-estimate.low)
+
+
+def test_clusters_of_one_are_plain_cases() -> None:
+    assert clustered_proportion([1, 0, 1, 1], [1, 1, 1, 1]) == proportion(3, 4)
+
+
+@pytest.mark.parametrize(("share", "n"), [(0.4, 5), (0.0, 7), (1.0, 12), (0.25, 400)])
+def test_wilson_agrees_with_scipy(share: float, n: int) -> None:
+    expected = binomtest(round(share * n), n).proportion_ci(0.95, method="wilson")
+    assert wilson(share, n) == pytest.approx((expected.low, expected.high))
+
+
+def test_clusters_that_agree_within_count_once() -> None:
+    """Ten problems of eight samples each, five always right: as wide as ten cases (variance 10/9 · Σ(x−np)²/6400)."""
+    found = clustered_proportion([8, 0] * 5, [8] * 10)
+    assert (found.value, found.n) == (0.5, 80)
+    assert (found.low, found.high) == pytest.approx(wilson(0.5, 10))
+
+
+def test_clusters_as_unlike_as_cases_cost_nothing() -> None:
+    """Forty problems of two samples, ten with 2, twenty with 1, ten with 0 right: variance as of 80 cases, by hand.
+
+    Σ(x−1)² = 20, variance = 40/39 · 20/6400, effective size = 0.25 / variance = 78.
+    """
+    found = clustered_proportion([2] * 10 + [1] * 20 + [0] * 10, [2] * 40)
+    assert (found.low, found.high) == pytest.approx(wilson(0.5, 78))

@@ -1,5 +1,6 @@
 """reasoning_gym: what is drawn is right by the library's own scorer, repeatable, and within the bounds asked for."""
 
+import json
 import re
 import sys
 from fractions import Fraction
@@ -165,3 +166,20 @@ def test_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(Failure, match="pip install reasoning_gym"):
         load_problems("reasoning_gym:chain_sum")
+
+
+@pytest.mark.parametrize("task", ["knights_knaves", "word_sorting", "family_relationships"])
+def test_any_other_task_gives_a_gold_answer_and_keeps_what_its_scorer_needs(task: str) -> None:
+    problems = load_problems(f"reasoning_gym:{task}", limit=5, seed=2)
+    assert len({row.question for row in problems}) == 5
+    dataset = reasoning_gym.create_dataset(task, seed=99, size=1)
+    for row in problems:
+        assert row.solution is None
+        assert (row.subject, row.source) == (task, f"reasoning_gym:{task}")
+        assert dataset.score_answer(row.answer, json.loads(row.entry or "")) == 1.0
+        assert Problem.model_validate_json(row.model_dump_json()) == row
+
+
+def test_a_task_without_a_single_gold_answer_is_said() -> None:
+    with pytest.raises(Failure, match="gave only 0 of 3"):
+        load_problems("reasoning_gym:graph_color", limit=3)

@@ -21,6 +21,7 @@ FIELDS = {
     "correct": {"question", "attempt"},
     "inspect_thought": {"question", "reference", "work"},
     "inspect_trace": {"question", "reference", "attempt", "work"},
+    "judge_answer": {"question", "reference", "answer"},
     "remarks": {"remarks"},
     "style_cot": {"question"},
     "style_cot_hierarchy": {"question"},

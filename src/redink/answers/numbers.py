@@ -33,3 +33,20 @@ def read_number(text: str) -> Fraction | None:
             return None
         value /= int(found[4])
     return -value if found[1] == "-" else value
+
+
+_EXACT = re.compile(r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:(\.\d*)|/(\d+))?|[-+]?(\.\d+)")
+
+
+def read_exact(text: str) -> tuple[Fraction, bool] | None:
+    """(value, not whole and written with a decimal point) of a bare number without any sign of a unit, else None.
+
+    >>> read_exact("1,200.50")
+    (Fraction(2401, 2), True)
+    """
+    text = text.strip()
+    found = _EXACT.fullmatch(text) if 0 < len(text) <= LONGEST else None
+    if not found or (found[2] and not int(found[2])):
+        return None
+    value = Fraction(text.replace(",", "").rstrip("."))
+    return value, value.denominator > 1 and not found[2]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from pydantic import Field
 from scipy.stats import binomtest
@@ -30,6 +31,31 @@ def proportion(successes: int, n: int) -> Estimate:
         return NOTHING
     interval = binomtest(successes, n).proportion_ci(0.95, method="wilson")
     return Estimate(value=successes / n, low=float(interval.low), high=float(interval.high), n=n)
+
+
+def clustered_proportion(successes: Sequence[int], sizes: Sequence[int]) -> Estimate:
+    """Share of successes where the cases come in clusters, e.g. several samples of each problem (aligned lists).
+
+    p = Σx / Σn; variance by linearisation, k/(k−1) · Σ(xᵢ − p·nᵢ)² / (Σn)² over k clusters (Cochran 1977, section
+    3.12); Wilson's interval for the effective size p(1−p)/variance, kept between k and Σn (Korn and Graubard 1998).
+    """
+    clusters, total = len(sizes), sum(sizes)
+    if clusters == total:
+        return proportion(sum(successes), total)
+    share = sum(successes) / total
+    spread = sum((x - share * n) ** 2 for x, n in zip(successes, sizes, strict=True))
+    variance = clusters / max(1, clusters - 1) * spread / total**2
+    effective = share * (1 - share) / variance if variance else clusters
+    low, high = wilson(share, min(total, max(clusters, effective)))
+    return Estimate(value=share, low=low, high=high, n=total)
+
+
+def wilson(share: float, n: float) -> tuple[float, float]:
+    """Wilson's score interval (1927): (p + z²/2n ± z·√(p(1−p)/n + z²/4n²)) / (1 + z²/n), n not only whole."""
+    middle = share + Z95**2 / (2 * n)
+    half = Z95 * math.sqrt(share * (1 - share) / n + Z95**2 / (4 * n**2))
+    scale = 1 + Z95**2 / n
+    return max(0.0, (middle - half) / scale), min(1.0, (middle + half) / scale)
 
 
 def paired_difference(gained: int, lost: int, n: int) -> Estimate:

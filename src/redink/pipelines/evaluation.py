@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from pydantic import Field
 
-from redink.answers import extract
+from redink.answers.checkers import MATH, Checker
 from redink.evaluation.panel import panel
 from redink.models.student import Sampling, Student
 from redink.pipelines.results import Results
@@ -39,26 +39,27 @@ def evaluate_student(
     max_new_tokens: int = 1024,
     batch_rows: int = 32,
     seed: int = 0,
+    checker: Checker = MATH,
 ) -> Results:
     """The panel of one student, greedy; the offline `reference` teacher locates the errors."""
     solving, correcting = prompts_for(student, prompt, correct)
     greedy = Sampling(max_new_tokens=max_new_tokens, batch_rows=batch_rows)
     with progress("solving", len(problems), "problems") as advance:
-        attempts = attempt(problems, student, solving, greedy, advance)
+        attempts = attempt(problems, student, solving, greedy, advance, checker)
     with progress("reviewing", len(problems), "problems") as advance:
-        reviews = review(problems, attempts, student, correcting, greedy, advance)
-    figures = panel(student.name, problems, attempts, reviews, _located(problems, attempts))
+        reviews = review(problems, attempts, student, correcting, greedy, advance, checker)
+    figures = panel(student.name, problems, attempts, reviews, _located(problems, attempts, checker))
     return Results(
         recipe="evaluate", student=student.name, seed=seed, problems=len(problems), panels=(figures,), counts=()
     )
 
 
-def _located(problems: Sequence[Problem], attempts: Sequence[Attempt]) -> list[CorrectionRow]:
+def _located(problems: Sequence[Problem], attempts: Sequence[Attempt], checker: Checker) -> list[CorrectionRow]:
     teacher, inspector = ReferenceTeacher(), NoInspector()
 
     async def locate() -> list[CorrectionRow | Rejected | Quarantined]:
-        pairs = zip(problems, attempts, strict=True)
-        return [await write_correction(*pair, teacher, inspector) for pair in pairs if not pair[1].verdict.right]
+        wrong = [pair for pair in zip(problems, attempts, strict=True) if not pair[1].verdict.right]
+        return [await write_correction(*pair, teacher, inspector, checker=checker) for pair in wrong]
 
     return [row for row in asyncio.run(locate()) if isinstance(row, CorrectionRow)]
 
@@ -80,8 +81,8 @@ def solve_question(
     return Solved(
         thought=first.text,
         review=second.text,
-        answer_t1=extract(first.text),
-        answer_t2=extract(second.text),
+        answer_t1=first.answer,
+        answer_t2=second.answer,
     )
 
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from redink.answers.checkers import MATH, Checker
 from redink.failures import BadRecipe
 from redink.models.batch import BatchChat
 from redink.models.chat import ChatModel, ChatSettings
@@ -97,8 +98,8 @@ class Desk:
         )
 
 
-def hire(recipe: Recipe, journal: Path) -> Staff:
-    """The staff of a recipe; `journal` is opened if a chat model is among them.
+def hire(recipe: Recipe, journal: Path, checker: Checker = MATH) -> Staff:
+    """The staff of a recipe; `journal` is opened if a chat model is among them, `checker` judges its answers.
 
     Raises `BadRecipe` where an `openai` teacher names no model, `Failure` where its address cannot be used.
     """
@@ -108,7 +109,7 @@ def hire(recipe: Recipe, journal: Path) -> Staff:
     chats = _chats(recipe)
     desk = _open_desk(recipe, journal) if chats else None
     return Staff(
-        _teacher(recipe.teacher, recipe.prompts, recipe.seed, desk),
+        _teacher(recipe, desk, checker),
         _inspector(recipe.inspector, recipe.prompts, desk),
         patience,
         _window(chats) if chats else OFFLINE_WINDOW,
@@ -145,13 +146,14 @@ def _prices(*chats: TeacherRecipe) -> dict[str, Price]:
     return prices
 
 
-def _teacher(wanted: TeacherRecipe, prompts: PromptsRecipe, seed: int, desk: Desk | None) -> Teacher:
+def _teacher(recipe: Recipe, desk: Desk | None, checker: Checker) -> Teacher:
+    wanted, prompts = recipe.teacher, recipe.prompts
     if desk is None or wanted.kind != "openai":
-        return ReferenceTeacher(error_rate=wanted.error_rate, seed=seed)
+        return ReferenceTeacher(error_rate=wanted.error_rate, seed=recipe.seed)
     own = TeacherPrompts(
         thought=load_prompt(prompts.extract_thought), correction=load_prompt(prompts.correct_with_solution)
     )
-    return LLMTeacher(desk.chat(wanted), own, _settings(wanted))
+    return LLMTeacher(desk.chat(wanted), own, _settings(wanted), checker)
 
 
 def _inspector(wanted: TeacherRecipe, prompts: PromptsRecipe, desk: Desk | None) -> Inspector:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from redink.answers.checkers import checker_of
 from redink.evaluation.panel import Panel, panel
 from redink.failures import Failure
 from redink.markup import render_thought
@@ -71,10 +72,12 @@ class _SuperCorrect:
 
     def __init__(self, run: Run, data_dir: Path | None) -> None:
         self.run, self.recipe = run, run.recipe
+        wanted = self.recipe.problems
+        self.checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])
         self.sets = self._problems(data_dir)
         self.solve, self.correct = load_prompt(self.recipe.prompts.solve), load_prompt(self.recipe.prompts.correct)
         self.base_prompt = load_prompt(self.recipe.prompts.base)
-        self.staff: Staff = hire(self.recipe, self.run.path(self.recipe.journal or JOURNAL))
+        self.staff: Staff = hire(self.recipe, self.run.path(self.recipe.journal or JOURNAL), self.checker)
         self._student: Student | None = None
 
     def until(self, last: str) -> Results | None:
@@ -122,7 +125,7 @@ class _SuperCorrect:
         staff = self.staff
 
         async def work(problem: Problem, before: Sequence[Tried]) -> Row:
-            return await write_thought(problem, staff.teacher, staff.inspector, staff.patience, before)
+            return await write_thought(problem, staff.teacher, staff.inspector, staff.patience, before, self.checker)
 
         rows = self._taught("thoughts", ThoughtRow, self.sets.thoughts, work)
         if not rows:
@@ -290,7 +293,7 @@ class _SuperCorrect:
     ) -> list[Attempt]:
         def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
             drawn = _numbered(sampling, number, samples)
-            return attempt(rows, self.student(model), self._prompt_of(model), drawn, advance)
+            return attempt(rows, self.student(model), self._prompt_of(model), drawn, advance, self.checker)
 
         return self.run.stage(Chunked(stage, Attempt, make), problems, per_input=samples, unit="solutions")
 
@@ -308,8 +311,9 @@ class _SuperCorrect:
         def make(rows: Sequence[tuple[Problem, Attempt]], number: int, advance: Advance) -> Sequence[Row]:
             about, written = [row[0] for row in rows], [row[1] for row in rows]
             return review(
-                about, written, self.student(model), self.correct, _numbered(longer, number, samples), advance
-            )
+                about, written, self.student(model), self.correct, _numbered(longer, number, samples), advance,
+                self.checker,
+            )  # fmt: skip
 
         inputs = list(zip(problems, attempts, strict=True))
         return self.run.stage(Chunked(stage, Review, make), inputs, per_input=samples, unit="reviews")
@@ -324,8 +328,9 @@ class _SuperCorrect:
         by_id, staff = {problem.id: problem for problem in problems}, self.staff
 
         async def work(written: Attempt, before: Sequence[Tried]) -> Row:
-            problem = by_id[written.problem_id]
-            return await write_correction(problem, written, staff.teacher, staff.inspector, staff.patience, before)
+            return await write_correction(
+                by_id[written.problem_id], written, staff.teacher, staff.inspector, staff.patience, before, self.checker
+            )
 
         return self._taught(stage, CorrectionRow, wrong, work, onward)
 

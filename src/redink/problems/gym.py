@@ -1,8 +1,9 @@
-"""Arithmetic tasks of the library reasoning_gym, each with a worked solution.
+"""Tasks of the library reasoning_gym: arithmetic ones with a worked solution, all others with a gold answer only.
 
-`gsm_symbolic` brings its own; the others get theirs by rule (`worked`). A drawn problem is left out when its worked
-solution does not reach the task's own answer, or when the task's scorer does not accept it: the library divides
-with the remainder dropped, for instance, and writes no fractions.
+`gsm_symbolic` brings its own solutions; the other arithmetic tasks get theirs by rule (`worked`). A drawn problem is
+left out when its worked solution does not reach the task's own answer, or when the task's scorer does not accept it:
+the library divides with the remainder dropped, for instance, and writes no fractions. A problem of any other task
+keeps its entry, which the task's own scorer needs (`redink.answers.checkers`, checker `reasoning_gym`).
 """
 
 from __future__ import annotations
@@ -90,6 +91,15 @@ TASKS: Mapping[str, Task] = {
 }
 
 
+def task_names() -> list[str]:
+    """Every task that can be drawn from, those with worked solutions first; only those if the library is missing."""
+    try:
+        others = sorted(set(_library("factory").DATASETS) - TASKS.keys())
+    except Failure:
+        others = []
+    return [*TASKS, *others]
+
+
 def read_options(text: str) -> Options:
     """Read `min_terms=2&max_terms=4&within=0..199`: JSON scalars, or else plain text; raises `Failure`."""
     pairs = [part.partition("=") for part in text.split("&") if part]
@@ -139,6 +149,8 @@ def draw(task: str, options: Options, limit: int, seed: int) -> list[Problem]:
 
 def _problem(task: str, dataset: Dataset, index: int, within: tuple[int, int] | None) -> Problem | None:
     """One problem; None if its worked solution will not do or leaves the bounds."""
+    if task not in TASKS:
+        return _unsolved(task, dataset, index)
     try:
         entry = _entry(task, dataset, index)
         solved = TASKS[task].solve(entry["metadata"])
@@ -156,6 +168,23 @@ def _problem(task: str, dataset: Dataset, index: int, within: tuple[int, int] | 
         subject=task,
         level=str(len(solved.solution.splitlines())),
         source=f"reasoning_gym:{task}",
+    )
+
+
+def _unsolved(task: str, dataset: Dataset, index: int) -> Problem | None:
+    """A problem with a gold answer but no worked solution; None if it has no single gold answer."""
+    entry = _entry(task, dataset, index)
+    question, answer = entry["question"].strip(), entry["answer"]
+    if not isinstance(answer, str) or not answer.strip() or dataset.score_answer(answer, entry) != 1.0:
+        return None
+    return Problem(
+        id=f"reasoning_gym/{task}/{question_key(question)[:12]}",
+        question=question,
+        answer=answer,
+        solution=None,
+        subject=task,
+        source=f"reasoning_gym:{task}",
+        entry=json.dumps(entry, default=str),
     )
 
 

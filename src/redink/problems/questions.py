@@ -36,6 +36,7 @@ def normalise(question: str) -> str:
     True
     """
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", question).casefold()).translate(_GLYPHS)
+    text = text.strip()  # "\\ " is a space of LaTeX only where something follows it
     for pattern, replacement in _RULES:
         text = pattern.sub(replacement, text)
     return _SPACED_OPERATOR.sub(r"\1", " ".join(text.split()))

@@ -75,5 +75,6 @@ def fingerprint(problems: Sequence[Problem]) -> str:
     """First 16 hexadecimal digits of the SHA-256 of the rows, in their order: what a manifest names a set by."""
     digest = hashlib.sha256()
     for problem in problems:
-        digest.update(problem.model_dump_json().encode() + b"\n")
+        unused = {"entry"} if problem.entry is None else None
+        digest.update(problem.model_dump_json(exclude=unused).encode() + b"\n")
     return digest.hexdigest()[:16]

@@ -36,8 +36,9 @@ def list_sources() -> list[SourceInfo]:
     ]
     tasks = [(f"reasoning_gym:{name}", task.description, _OFFLINE) for name, task in gym.TASKS.items()]
     tales = [(f"stories:{subject}", f"short story problems ({subject})", _OFFLINE) for subject in stories.SUBJECTS]
+    others = ("reasoning_gym:<task>", "any other of its tasks, with a gold answer but no worked solution", _OFFLINE)
     mixed = ("stories", "short story problems of all subjects, evenly mixed", _OFFLINE)
-    rows = [*fixed, *tasks, mixed, *tales]
+    rows = [*fixed, *tasks, others, mixed, *tales]
     return [SourceInfo(name=name, description=description, needs=needs) for name, description, needs in rows]
 
 
@@ -81,8 +82,8 @@ def _path(text: str, data_dir: Path | None) -> Path:
 
 def _from_gym(text: str, limit: int, seed: int) -> list[Problem]:
     task, _, options = text.partition("?")
-    if task not in gym.TASKS:
-        raise _unknown(f"reasoning_gym:{task}", [f"reasoning_gym:{name}" for name in gym.TASKS])
+    if task not in gym.TASKS and task not in (known := gym.task_names()):
+        raise _unknown(f"reasoning_gym:{task}", [f"reasoning_gym:{name}" for name in known])
     return gym.draw(task, gym.read_options(options), limit, seed)
 
 

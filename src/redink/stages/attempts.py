@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redink.answers import grade
+from redink.answers.checkers import MATH, Checker, grade_by
 from redink.markup import parse_steps
 from redink.models.student import Completion, Request, Sampling, Student
 from redink.progress import Advance, quiet
@@ -15,21 +15,26 @@ STAGE = "attempts"
 
 
 def attempt(
-    problems: Sequence[Problem], student: Student, prompt: Prompt, sampling: Sampling, advance: Advance = quiet
+    problems: Sequence[Problem],
+    student: Student,
+    prompt: Prompt,
+    sampling: Sampling,
+    advance: Advance = quiet,
+    checker: Checker = MATH,
 ) -> list[Attempt]:
     """Draw `sampling.samples` solutions per problem, grouped by problem, each with its verdict."""
     requests = [Request(prompt.render(question=problem.question)) for problem in problems]
     replies = student.generate(requests, sampling, advance)
     return [
-        as_attempt(problem, sample, reply)
+        as_attempt(problem, sample, reply, checker)
         for problem, drawn in zip(problems, replies, strict=True)
         for sample, reply in enumerate(drawn)
     ]
 
 
-def as_attempt(problem: Problem, sample: int, reply: Completion) -> Attempt:
+def as_attempt(problem: Problem, sample: int, reply: Completion, checker: Checker = MATH) -> Attempt:
     """Read steps and answer out of a reply and grade it."""
-    answer, verdict = grade(reply.text, problem.answer)
+    answer, verdict = grade_by(checker, reply.text, problem)
     return Attempt(
         problem_id=problem.id,
         sample=sample,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redink.answers import compare
+from redink.answers.checkers import MATH, Checker
 from redink.failures import RowFailure, Unteachable
 from redink.stages.outcomes import quarantined
 from redink.teaching.inspection import Patience, inspected
@@ -24,6 +24,7 @@ async def write_correction(
     inspector: Inspector,
     patience: Patience | None = None,
     before: Sequence[Tried] = (),
+    checker: Checker = MATH,
 ) -> CorrectionRow | Rejected | Quarantined:
     """An accepted trace of a wrong attempt, or why there is none; `before` are an earlier run's failed tries.
 
@@ -47,6 +48,6 @@ async def write_correction(
         return quarantined(STAGE, problem.id, written.sample, failure)
     if result.work.error is None:
         return rejected("unlocated")
-    if not compare(result.work.answer, problem.answer).right:
+    if not checker.compare(result.work.answer, problem).right:
         return rejected("answer_is_wrong")
     return CorrectionRow(problem_id=problem.id, sample=written.sample, trace=result.work, rounds=result.rounds)

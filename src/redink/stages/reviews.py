@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redink.answers import grade
+from redink.answers.checkers import MATH, Checker, grade_by
 from redink.failures import MarkupFailure
 from redink.markup import parse_trace
 from redink.models.student import Completion, Request, Sampling, Student
@@ -20,6 +20,7 @@ def review(
     prompt: Prompt,
     sampling: Sampling,
     advance: Advance = quiet,
+    checker: Checker = MATH,
 ) -> list[Review]:
     """`sampling.samples` reviews of each attempt (problems and attempts aligned), grouped by attempt."""
     requests = [
@@ -28,7 +29,7 @@ def review(
     ]
     replies = student.generate(requests, sampling, advance)
     return [
-        as_review(problem, written, reply)
+        as_review(problem, written, reply, checker)
         for problem, written, drawn in zip(problems, attempts, replies, strict=True)
         for reply in drawn
     ]
@@ -39,9 +40,9 @@ def correction_prompt(prompt: Prompt, problem: Problem, written: Attempt) -> str
     return prompt.render(question=problem.question, attempt=written.text)
 
 
-def as_review(problem: Problem, written: Attempt, reply: Completion) -> Review:
+def as_review(problem: Problem, written: Attempt, reply: Completion, checker: Checker = MATH) -> Review:
     """Read the marked error and the answer out of a review and grade the answer."""
-    answer, verdict = grade(reply.text, problem.answer)
+    answer, verdict = grade_by(checker, reply.text, problem)
     return Review(
         problem_id=problem.id,
         sample=written.sample,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from redink.answers import compare
+from redink.answers.checkers import MATH, Checker
 from redink.failures import RowFailure
 from redink.stages.outcomes import quarantined
 from redink.teaching.inspection import Patience, inspected
@@ -23,6 +23,7 @@ async def write_thought(
     inspector: Inspector,
     patience: Patience | None = None,
     before: Sequence[Tried] = (),
+    checker: Checker = MATH,
 ) -> ThoughtRow | Rejected | Quarantined:
     """An accepted thought whose answer is right, or why there is none; `before` are an earlier run's failed tries."""
 
@@ -36,6 +37,6 @@ async def write_thought(
         result = await inspected(make, inspect, patience, before)
     except RowFailure as failure:
         return quarantined(STAGE, problem.id, 0, failure)
-    if not compare(result.work.answer, problem.answer).right:
+    if not checker.compare(result.work.answer, problem).right:
         return Rejected(problem_id=problem.id, stage=STAGE, reason="answer_is_wrong")
     return ThoughtRow(problem_id=problem.id, thought=result.work, rounds=result.rounds)

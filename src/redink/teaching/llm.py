@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Sequence
 
 from pydantic import Field
 
+from redink.answers.checkers import MATH, Checker
 from redink.failures import Unsound
 from redink.markup import parse_thought, parse_trace, render_thought, render_trace
 from redink.models.chat import ChatModel, ChatSettings, ask
@@ -45,12 +47,17 @@ class LLMTeacher:
     """Writes thoughts (SuperCorrect, P_tea) and corrections (grounded P_c) from the gold solution."""
 
     def __init__(
-        self, model: ChatModel, prompts: TeacherPrompts | None = None, settings: ChatSettings | None = None
+        self,
+        model: ChatModel,
+        prompts: TeacherPrompts | None = None,
+        settings: ChatSettings | None = None,
+        checker: Checker = MATH,
     ) -> None:
-        """Bundled prompts and greedy sampling unless others are given."""
+        """Bundled prompts and greedy sampling unless others are given; `checker` judges the answers."""
         self.model = model
         self.prompts = prompts or TeacherPrompts()
         self.settings = settings or ChatSettings()
+        self.checker = checker
 
     async def thought(self, problem: Problem, remarks: Sequence[str] = ()) -> Thought:
         """Write a thought.
@@ -60,7 +67,7 @@ class LLMTeacher:
         """
         prompt = self.prompts.thought.render(question=problem.question, solution=gold(problem))
         text = await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks)
-        return sound_thought(problem, parse_thought(text), text)
+        return await asyncio.to_thread(sound_thought, problem, parse_thought(text), text, self.checker)
 
     async def correction(self, problem: Problem, attempt: Attempt, remarks: Sequence[str] = ()) -> CorrectionTrace:
         """Mark and mend an attempt; raises as `thought` does."""
@@ -68,7 +75,7 @@ class LLMTeacher:
             question=problem.question, reference=gold(problem), attempt=attempt.text
         )
         text = await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks)
-        return sound_trace(problem, attempt, parse_trace(text), text)
+        return await asyncio.to_thread(sound_trace, problem, attempt, parse_trace(text), text, self.checker)
 
 
 class LLMInspector:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from redink.answers import compare, final_number
+from redink.answers import final_number
+from redink.answers.checkers import MATH, Checker
 from redink.failures import Unsound
 from redink.types import Attempt, CorrectionTrace, LocatedError, Problem, Step, Thought
 
@@ -14,12 +15,14 @@ Fault = tuple[str, str]
 """A short fixed name, and what to mend in plain words."""
 
 
-def sound_thought(problem: Problem, thought: Thought, raw: str) -> Thought:
+def sound_thought(problem: Problem, thought: Thought, raw: str, checker: Checker = MATH) -> Thought:
     """The thought, if its answer is the gold answer; else raises `Unsound` 'answer_is_wrong' with the raw text."""
-    return _sound(thought, _answer_faults(problem, thought), raw)
+    return _sound(thought, _answer_faults(problem, thought, checker), raw)
 
 
-def sound_trace(problem: Problem, attempt: Attempt, trace: CorrectionTrace, raw: str) -> CorrectionTrace:
+def sound_trace(
+    problem: Problem, attempt: Attempt, trace: CorrectionTrace, raw: str, checker: Checker = MATH
+) -> CorrectionTrace:
     """The trace, if it can be a correction of the attempt (a trace that marks no step says nothing to check).
 
     Else raises `Unsound` naming every fault, the first as its reason: 'no_such_step', 'changed_steps' (before step k),
@@ -29,7 +32,7 @@ def sound_trace(problem: Problem, attempt: Attempt, trace: CorrectionTrace, raw:
     if trace.error is None:
         return trace
     faults = _step_faults(trace, trace.error, attempt.steps) if attempt.steps else []
-    return _sound(trace, [*faults, *_answer_faults(problem, trace)], raw)
+    return _sound(trace, [*faults, *_answer_faults(problem, trace, checker)], raw)
 
 
 def _sound(work: W, faults: list[Fault], raw: str) -> W:
@@ -38,8 +41,8 @@ def _sound(work: W, faults: list[Fault], raw: str) -> W:
     return work
 
 
-def _answer_faults(problem: Problem, work: Thought | CorrectionTrace) -> list[Fault]:
-    if compare(work.answer, problem.answer).right:
+def _answer_faults(problem: Problem, work: Thought | CorrectionTrace, checker: Checker) -> list[Fault]:
+    if checker.compare(work.answer, problem).right:
         return []
     return [("answer_is_wrong", f"The answer is {work.answer}, but the right answer is {problem.answer}.")]
 

@@ -1,0 +1,559 @@
+"""Read tokens as one expression: a small precedence parser, bounded in depth and size; nothing is evaluated.
+
+A `Node` is an operator with operands; leaves are exact numbers and names. What a school formula needs is here; sums
+have their bound variable as first operand. Integrals, limits and the like raise `Unsupported`.
+"""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from typing import NamedTuple
+
+from redink.answers.latex import Token, TooLarge, Unreadable, Unsupported
+
+MOST_NODES = 600
+MOST_DEEP = 60
+LARGEST_POWER_OF_TEN = 400
+
+
+class Node(NamedTuple):
+    """An expression: `op` is num, name, const, add, mul, div, neg, pow, fn, index, sum, prod, pm, fact, degree, …."""
+
+    op: str
+    args: tuple[Node, ...] = ()
+    name: str = ""
+    value: Fraction = Fraction(0)
+
+
+FUNCTIONS = frozenset({
+    "sin", "cos", "tan", "cot", "sec", "csc", "arcsin", "arccos", "arctan", "asin", "acos", "atan", "sinh", "cosh",
+    "tanh", "log", "ln", "lg", "exp", "abs", "floor", "ceil", "gcd", "lcm", "max", "min",
+})  # fmt: skip
+CALLED = frozenset("fghFGH")
+"""Letters that a bracket after them makes a function call; `P(1+r)` is a product."""
+_CLOSING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}"}
+_LEFT_OUT = frozenset({"int", "iint", "oint", "lim", "det", "begin", "end", "matrix", "partial", "forall", "exists"})
+
+
+def number(text: str) -> Fraction:
+    """The exact value of a number token; the exponent of ten is bounded."""
+    mantissa, _, exponent = text.lower().partition("e")
+    if exponent and abs(int(exponent)) > LARGEST_POWER_OF_TEN:
+        raise TooLarge(f"an exponent of ten beyond {LARGEST_POWER_OF_TEN}")
+    return Fraction(mantissa.rstrip(".")) * Fraction(10) ** int(exponent or 0)
+
+
+def num(value: Fraction | int) -> Node:
+    """A number leaf."""
+    return Node("num", value=Fraction(value))
+
+
+def parse(tokens: list[Token]) -> Node:
+    """The expression that all the tokens spell; raises `Unreadable`, `Unsupported` or `TooLarge`."""
+    reader = _Reader(tokens)
+    node = reader.sum()
+    if reader.at < len(tokens):
+        raise Unreadable(f"unexpected {tokens[reader.at].text!r}")
+    return node
+
+
+def names_in(node: Node) -> frozenset[str]:
+    """The free names of an expression (variables; not functions, not the bound variable of a sum)."""
+    if node.op == "name":
+        return frozenset({node.name})
+    inner = frozenset[str]().union(*map(names_in, node.args))
+    return inner - {node.name} if node.op in {"sum", "prod"} else inner
+
+
+class _Reader:
+    def __init__(self, tokens: list[Token]) -> None:
+        self.tokens, self.at, self.deep, self.nodes = list(tokens), 0, 0, 0
+        self.bars = 0
+
+    def peek(self, ahead: int = 0) -> Token | None:
+        place = self.at + ahead
+        return self.tokens[place] if place < len(self.tokens) else None
+
+    def is_op(self, *texts: str, ahead: int = 0) -> bool:
+        token = self.peek(ahead)
+        return token is not None and token.kind == "op" and token.text in texts
+
+    def is_cmd(self, *texts: str, ahead: int = 0) -> bool:
+        token = self.peek(ahead)
+        return token is not None and token.kind == "cmd" and token.text in texts
+
+    def take(self) -> Token:
+        token = self.peek()
+        if token is None:
+            raise Unreadable("ends too early")
+        self.at += 1
+        return token
+
+    def expect(self, text: str) -> None:
+        if not self.is_op(text):
+            raise Unreadable(f"{text!r} is missing")
+        self.at += 1
+
+    def made(self, node: Node) -> Node:
+        self.nodes += 1
+        if self.nodes > MOST_NODES:
+            raise TooLarge(f"more than {MOST_NODES} parts")
+        return node
+
+    def sum(self) -> Node:
+        self.deep += 1
+        if self.deep > MOST_DEEP:
+            raise TooLarge(f"nested more than {MOST_DEEP} deep")
+        left = self._leading()
+        while self.is_op("+", "-") or self.is_cmd("pm", "mp"):
+            sign = self.take().text
+            left = self.made(_added(left, sign, self._leading()))
+        self.deep -= 1
+        return left
+
+    def _leading(self) -> Node:
+        """A term with its signs."""
+        if self.is_op("+"):
+            self.at += 1
+            return self._leading_again()
+        if self.is_op("-"):
+            self.at += 1
+            return self.made(Node("neg", (self._leading_again(),)))
+        if self.is_cmd("pm", "mp"):
+            sign = self.take().text
+            return self.made(Node("pm", (self._leading_again(),), sign))
+        return self.term()
+
+    def _leading_again(self) -> Node:
+        self.deep += 1
+        if self.deep > MOST_DEEP:
+            raise TooLarge(f"nested more than {MOST_DEEP} deep")
+        node = self._leading()
+        self.deep -= 1
+        return node
+
+    def term(self) -> Node:
+        mixed = self._mixed()
+        left = mixed if mixed is not None else self.power()
+        while True:
+            if self.is_op("*") or self.is_cmd("cdot", "times"):
+                self.at += 1
+                left = self.made(Node("mul", (left, self._factor())))
+            elif self.is_op("/") or self.is_cmd("div"):
+                self.at += 1
+                left = self.made(Node("div", (left, self._factor())))
+            elif self.starts():
+                if self._is_number() and self.tokens[self.at - 1].kind == "num":
+                    raise Unreadable("two numbers side by side")
+                left = self.made(Node("mul", (left, self.power())))
+            else:
+                return left
+
+    def _factor(self) -> Node:
+        """What may stand after an operator: a power, also with a sign of its own."""
+        if self.is_op("-", "+"):
+            sign = self.take().text
+            self.deep += 1
+            if self.deep > MOST_DEEP:
+                raise TooLarge(f"nested more than {MOST_DEEP} deep")
+            inner = self._factor()
+            self.deep -= 1
+            return self.made(Node("neg", (inner,))) if sign == "-" else inner
+        return self.power()
+
+    def _is_number(self) -> bool:
+        token = self.peek()
+        return token is not None and token.kind == "num"
+
+    def _mixed(self) -> Node | None:
+        r"""`1\frac{1}{2}` and `1 1/2`: a whole number, then a proper fraction of whole numbers."""
+        first = self.peek()
+        if first is None or first.kind != "num" or not first.text.isdigit():
+            return None
+        below = self._proper_fraction()
+        if below is None:
+            return None
+        top, bottom, used = below
+        self.at += 1 + used
+        return self.made(num(number(first.text) + Fraction(top, bottom)))
+
+    def _proper_fraction(self) -> tuple[int, int, int] | None:
+        """(numerator, denominator, tokens used) of a proper fraction after the next token."""
+        if self.is_cmd("frac", ahead=1):
+            digits, used = _frac_digits(self.tokens[self.at + 2 : self.at + 9])
+        else:
+            digits, used = _slash_digits(self.tokens[self.at + 1 : self.at + 4])
+        if digits is None or not 0 < digits[0] < digits[1]:
+            return None
+        follows = self.peek(1 + used + self.is_cmd("frac", ahead=1))
+        if follows is not None and follows.kind == "op" and follows.text in {"^", "_", "!"}:
+            return None
+        return digits[0], digits[1], used + self.is_cmd("frac", ahead=1)
+
+    def starts(self) -> bool:
+        """Whether the next token can begin a factor."""
+        token = self.peek()
+        if token is None or token.kind == "text":
+            return token is not None and len(token.text) == 1
+        if token.kind in {"num", "sym", "word"}:
+            return True
+        if token.kind == "op":
+            return token.text in {"(", "[", "{"} or (token.text == "|" and self.bars == 0)
+        return token.text in FUNCTIONS | {
+            "frac", "sqrt", "pi", "infty", "binom", "lfloor", "lceil", "overline", "bar", "hat", "tilde", "dot", "ddot",
+            "sum", "prod", "circ", "operatorname", "ell",
+        }  # fmt: skip
+
+    def power(self) -> Node:
+        base = self.primary()
+        while True:
+            if self.is_op("^"):
+                self.at += 1
+                base = self._raised(base)
+            elif self.is_op("!"):
+                self.at += 1
+                base = self.made(Node("fact", (base,)))
+            elif self.is_op("%"):
+                self.at += 1
+                base = self.made(Node("div", (base, num(100))))
+            elif self.is_cmd("circ"):
+                self.at += 1
+                base = self.made(Node("degree", (base,)))
+            else:
+                return base
+
+    def _raised(self, base: Node) -> Node:
+        if self.is_cmd("circ") or (self.is_op("{") and self.is_cmd("circ", ahead=1) and self.is_op("}", ahead=2)):
+            self.at += 1 if self.is_cmd("circ") else 3
+            return self.made(Node("degree", (base,)))
+        if self.is_op("'"):
+            raise Unsupported("a derivative")
+        return self.made(Node("pow", (base, self.argument(whole_number=True))))
+
+    def argument(self, whole_number: bool = False) -> Node:
+        r"""What a command applies to: a group, or one token (`\frac12` takes a digit each)."""
+        if self.is_op("{", "("):
+            return self.group()
+        if self.is_op("-", "+") and whole_number:
+            sign = self.take().text
+            inner = self.argument(whole_number)
+            return self.made(Node("neg", (inner,))) if sign == "-" else inner
+        token = self.peek()
+        if token is not None and token.kind == "num" and len(token.text) > 1 and not whole_number:
+            self.tokens[self.at] = Token("num", token.text[1:], True)
+            if not token.text[0].isdigit():
+                raise Unreadable("a number is missing")
+            return self.made(num(int(token.text[0])))
+        return self.primary()
+
+    def group(self) -> Node:
+        opening = self.take().text
+        bars, self.bars = self.bars, 0
+        node = self.sum()
+        self.bars = bars
+        self.expect(_CLOSING[opening])
+        return node
+
+    def primary(self) -> Node:
+        self.deep += 1
+        if self.deep > 2 * MOST_DEEP:
+            raise TooLarge(f"nested more than {MOST_DEEP} deep")
+        node = self.made(self._primary())
+        self.deep -= 1
+        return node
+
+    def _primary(self) -> Node:
+        if self.is_op("(", "[", "{"):
+            return self.group()
+        if self.is_op("|"):
+            return self._absolute()
+        token = self.take()
+        reader = {"num": self._number, "word": self._word, "cmd": self._command, "sym": self._name}.get(token.kind)
+        if reader is None and token.kind == "text" and len(token.text) == 1 and token.text.isalpha():
+            reader = self._name
+        if reader is None:
+            raise Unreadable(f"unexpected {token.text!r}")
+        return reader(token.text)
+
+    def _absolute(self) -> Node:
+        self.at += 1
+        self.bars += 1
+        node = self.sum()
+        self.expect("|")
+        self.bars -= 1
+        return Node("fn", (node,), "abs")
+
+    def _number(self, text: str) -> Node:
+        if self.is_op("_"):
+            raise Unreadable("a base inside an expression")
+        if self.is_cmd("overline", "bar") and "." in text:
+            self.at += 1
+            return num(_repeating(text, self._digits()))
+        return num(number(text))
+
+    def _digits(self) -> str:
+        braced = self.is_op("{")
+        self.at += braced
+        token = self.take()
+        if braced:
+            self.expect("}")
+        if token.kind != "num" or not token.text.isdigit():
+            raise Unreadable("digits are missing")
+        return token.text
+
+    def _word(self, text: str) -> Node:
+        """Two or three letters are multiplied, a longer word is one name."""
+        if len(text) > 3:
+            return Node("name", name=text.lower())
+        self.tokens[self.at : self.at] = [Token("sym", letter, True) for letter in text[1:]]
+        return self._name(text[0])
+
+    def _name(self, letter: str) -> Node:
+        name = letter
+        while self.is_op("'"):
+            self.at += 1
+            name += "'"
+        if self.is_op("_"):
+            self.at += 1
+            return self._indexed(name)
+        if name in {"e", "i"}:
+            return Node("const", name=name)
+        if self.is_op("(") and (name[0] in CALLED or self._is_at_a_point()):
+            return self._call(name)
+        return Node("name", name=name)
+
+    def _is_at_a_point(self) -> bool:
+        """I(0), x(t): a letter, then one number or letter in brackets, is a value and no product."""
+        signed = self.is_op("-", "+", ahead=1)
+        inner = self.peek(1 + signed)
+        return inner is not None and inner.kind in {"num", "sym"} and self.is_op(")", ahead=2 + signed)
+
+    def _indexed(self, name: str) -> Node:
+        token = self.peek()
+        braced = self.is_op("{")
+        inner = self.peek(1) if braced else token
+        if inner is not None and inner.kind in {"text", "word"}:
+            self.at += 3 if braced else 1
+            return Node("name", name=f"{name}_{inner.text}")
+        if inner is not None and inner.kind == "cmd" and inner.text not in {"frac", "sqrt", "pi"}:
+            self.at += 3 if braced else 1
+            return Node("name", name=f"{name}_{inner.text}")
+        return Node("index", (self.argument(),), name)
+
+    def _call(self, name: str) -> Node:
+        self.at += 1
+        arguments = [self.sum()]
+        while self.is_op(","):
+            self.at += 1
+            arguments.append(self.sum())
+        self.expect(")")
+        return Node("call", tuple(arguments), name)
+
+    def _command(self, name: str) -> Node:
+        if name in FUNCTIONS:
+            return self._function(name)
+        reader = getattr(self, f"_read_{name}", None)
+        if reader is not None:
+            node: Node = reader()
+            return node
+        raise Unsupported(f"\\{name}")
+
+    def _read_pi(self) -> Node:
+        return Node("const", name="pi")
+
+    def _read_infty(self) -> Node:
+        return Node("const", name="infty")
+
+    def _read_frac(self) -> Node:
+        if self._is_derivative():
+            return self._derivative()
+        top = self.argument()
+        return Node("div", (top, self.argument()))
+
+    def _is_derivative(self) -> bool:
+        r"""`\frac{dy}{dx}`: a name, not a quotient of products."""
+        token = self.peek(1)
+        return self.is_op("{") and token is not None and token.kind in {"sym", "word"} and (
+            token.text == "partial" or (token.text[0] == "d" and (len(token.text) > 1 or not self.is_op("}", ahead=2)))
+        ) and self._denominator_is_differential()  # fmt: skip
+
+    def _denominator_is_differential(self) -> bool:
+        place = self.at + 1
+        while place < len(self.tokens) and self.tokens[place].text != "}":
+            place += 1
+        below = self.tokens[place + 1 : place + 3]
+        return len(below) == 2 and below[0].text == "{" and (below[1].text == "partial" or below[1].text[0] == "d")
+
+    def _derivative(self) -> Node:
+        name, depth, groups = "", 0, 0
+        while groups < 2:
+            token = self.take()
+            depth += (token.text == "{") - (token.text == "}")
+            groups += token.text == "}" and depth == 0
+            name += token.text
+        return Node("name", name=name)
+
+    def _read_sqrt(self) -> Node:
+        index = num(2)
+        if self.is_op("["):
+            index = self.group()
+        return Node("root", (self.argument(whole_number=True), index))
+
+    def _read_binom(self) -> Node:
+        top = self.argument()
+        return Node("fn", (top, self.argument()), "binom")
+
+    def _read_lfloor(self) -> Node:
+        return self._between("rfloor", "floor")
+
+    def _read_lceil(self) -> Node:
+        return self._between("rceil", "ceil")
+
+    def _between(self, closing: str, name: str) -> Node:
+        node = self.sum()
+        if not self.is_cmd(closing):
+            raise Unreadable(f"\\{closing} is missing")
+        self.at += 1
+        return Node("fn", (node,), name)
+
+    def _decorated(self, name: str) -> Node:
+        node = self.argument(whole_number=True)
+        names = sorted(names_in(node))
+        if not names or node.op not in {"name", "mul", "index"}:
+            raise Unsupported(f"\\{name}")
+        return self._name_or_index(f"{name} {' '.join(names)}")
+
+    def _name_or_index(self, name: str) -> Node:
+        if not self.is_op("_"):
+            return Node("name", name=name)
+        self.at += 1
+        return self._indexed(name)
+
+    def _read_overline(self) -> Node:
+        return self._decorated("bar")
+
+    def _read_bar(self) -> Node:
+        return self._decorated("bar")
+
+    def _read_hat(self) -> Node:
+        return self._decorated("hat")
+
+    def _read_tilde(self) -> Node:
+        return self._decorated("tilde")
+
+    def _read_dot(self) -> Node:
+        return self._decorated("dot")
+
+    def _read_ddot(self) -> Node:
+        return self._decorated("ddot")
+
+    def _read_sum(self) -> Node:
+        return self._series("sum")
+
+    def _read_prod(self) -> Node:
+        return self._series("prod")
+
+    def _series(self, op: str) -> Node:
+        self.expect("_")
+        self.expect("{")
+        variable = self.take()
+        self.expect("=")
+        if variable.kind != "sym":
+            raise Unsupported("a sum over a condition")
+        low = self.sum()
+        self.expect("}")
+        self.expect("^")
+        high = self.argument(whole_number=True)
+        body = _bound(self.term(), variable.text)
+        return Node(op, (low, high, body), variable.text)
+
+    def _function(self, name: str) -> Node:
+        power = base = None
+        for _ in range(2):
+            if power is None and self.is_op("^"):
+                self.at += 1
+                power = self.argument(whole_number=True)
+            if base is None and self.is_op("_"):
+                self.at += 1
+                base = self.argument(whole_number=True)
+        return _applied(name, self._operands(name), base, power)
+
+    def _operands(self, name: str) -> tuple[Node, ...]:
+        if self.is_op("("):
+            return self._call(name).args
+        if self.is_op("{"):
+            return (self.group(),)
+        return (self._unbracketed(),)
+
+    def _unbracketed(self) -> Node:
+        r"""`\sin 2x`: the product up to the next sign or function; a sign of its own may lead."""
+        if self.is_op("-"):
+            self.at += 1
+            return self.made(Node("neg", (self._unbracketed_product(),)))
+        return self._unbracketed_product()
+
+    def _unbracketed_product(self) -> Node:
+        if self.is_cmd(*FUNCTIONS):
+            return self.primary()
+        node = self.power()
+        while self.starts() and not self.is_cmd(*FUNCTIONS) and not self.is_op("(", "["):
+            node = self.made(Node("mul", (node, self.power())))
+        return node
+
+
+def _added(left: Node, sign: str, right: Node) -> Node:
+    match sign:
+        case "+":
+            return Node("add", (left, right))
+        case "-":
+            return Node("add", (left, Node("neg", (right,))))
+    return Node("add", (left, Node("pm", (right,), sign)))
+
+
+def _frac_digits(after: list[Token]) -> tuple[tuple[int, int] | None, int]:
+    r"""The two whole numbers after `\frac` and the tokens they take, if that is all they are."""
+    texts = [token.text for token in after]
+    match texts:
+        case ["{", top, "}", "{", bottom, "}", *_] if top.isdigit() and bottom.isdigit():
+            return (int(top), int(bottom)), 6
+        case [both, *_] if len(both) == 2 and both.isdigit():
+            return (int(both[0]), int(both[1])), 1
+        case [top, "{", bottom, "}", *_] if len(top) == 1 and top.isdigit() and bottom.isdigit():
+            return (int(top), int(bottom)), 4
+    return None, 0
+
+
+def _slash_digits(after: list[Token]) -> tuple[tuple[int, int] | None, int]:
+    match [token.text for token in after]:
+        case [top, "/", bottom] if top.isdigit() and bottom.isdigit():
+            return (int(top), int(bottom)), 3
+    return None, 0
+
+
+def _repeating(text: str, digits: str) -> Fraction:
+    """0.1 with 6 repeating is 1/6."""
+    places = len(text.partition(".")[2])
+    return number(text) + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places)
+
+
+def _bound(node: Node, variable: str) -> Node:
+    """The body of a sum; inside it, the constants e and i are the variable if it is called so."""
+    if node.op == "const" and node.name == variable:
+        return Node("name", name=variable)
+    return node._replace(args=tuple(_bound(inner, variable) for inner in node.args)) if node.args else node
+
+
+def _applied(name: str, operands: tuple[Node, ...], base: Node | None, power: Node | None) -> Node:
+    if name in {"log", "lg"}:
+        default = num(10) if name == "lg" else None
+        base = base or default
+        node = Node("fn", (*operands, base), "log") if base else Node("fn", operands, "log")
+    elif base is not None:
+        raise Unsupported(f"\\{name} with an index")
+    else:
+        node = Node("fn", operands, {"asin": "arcsin", "acos": "arccos", "atan": "arctan"}.get(name, name))
+    if power is None:
+        return node
+    if power == Node("neg", (num(1),)) and f"arc{name}" in FUNCTIONS:
+        return Node("fn", operands, f"arc{name}")
+    return Node("pow", (node, power))
