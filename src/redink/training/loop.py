@@ -6,11 +6,12 @@ import json
 import math
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, PeftModel
+from accelerate import PartialState
 from safetensors import SafetensorError
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -18,10 +19,16 @@ from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from redink.failures import Failure
 from redink.models.student import Student, derived_seed
-from redink.progress import Advance, progress
-from redink.rows import unwritable, write_text
-from redink.training.settings import LoRASettings, TrainSettings
+from redink.progress import Advance, progress, quiet
+from redink.rows import unwritable, write_rows, write_text
+from redink.training.adapters import checkpoint_folder, whole_model
+from redink.training.encoding import LeftOut
+from redink.training.packed import Packed
+from redink.training.settings import TrainSettings
 from redink.types import Row
+
+EXPLODED, EXPLODED_TIMES = 20.0, 10.0
+"""A loss above both 20 nats (a uniform guess among 150,000 tokens costs 12) and ten times the lowest has exploded."""
 
 STATE_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
 
@@ -59,7 +66,7 @@ def shared_arguments(settings: TrainSettings, out: Path, seed: int, steps: int) 
         "logging_steps": _logging_steps(steps, settings.save_every),
         "logging_nan_inf_filter": False,
         "dataloader_pin_memory": torch.cuda.is_available(),
-        "report_to": [],
+        "report_to": list(settings.report_to),
         "disable_tqdm": True,
     }
 
@@ -96,52 +103,49 @@ class ByLength(Trainer):
 
     def _get_train_sampler(self, train_dataset: Any = None) -> ByLengthSampler:
         arguments = self.args
-        rows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps
+        rows_per_step = arguments.train_batch_size * arguments.gradient_accumulation_steps * arguments.world_size
         return ByLengthSampler(self.train_dataset["length"], rows_per_step, arguments.seed)  # type: ignore[index]
 
 
-def optimiser_steps(rows: int, settings: TrainSettings) -> int:
-    """How many optimiser steps `settings.epochs` passes over `rows` rows take (one process)."""
-    forward = -(-rows // settings.batch_size)
-    return max(1, round(settings.epochs * max(1, -(-forward // settings.accumulation))))
+def optimiser_steps(rows: int, settings: TrainSettings, processes: int = 1) -> int:
+    """How many optimiser steps `settings.epochs` passes over `rows` rows take."""
+    return _steps(rows, settings.batch_size * processes, settings.accumulation, settings.epochs)
 
 
-def checkpoint_folder(out: Path) -> Path:
-    """Where a stage keeps its checkpoints until it is done."""
-    return out.with_name(out.name + ".checkpoints")
+def _steps(rows: int, batch: int, accumulation: int, epochs: float) -> int:
+    forward = max(1, -(-rows // batch))
+    return max(1, round(epochs * -(-forward // accumulation)))
 
 
-def lora_config(settings: LoRASettings | None) -> LoraConfig | None:
-    """PEFT's configuration; None trains full weights."""
-    if settings is None:
-        return None
-    modules = settings.target_modules
-    return LoraConfig(
-        r=settings.rank,
-        lora_alpha=settings.alpha,
-        lora_dropout=settings.dropout,
-        target_modules=modules if isinstance(modules, str) else list(modules),
-        task_type="CAUSAL_LM",
-    )
+def processes() -> int:
+    """How many processes `accelerate launch` started."""
+    return int(PartialState().num_processes)
 
 
-def run(trainer: Trainer, student: Student, out: Path, label: str, too_long: int) -> TrainReport:
+def run(trainer: Packed, student: Student, out: Path, label: str, left_out: Sequence[LeftOut]) -> TrainReport:
     """Train (or go on from the last whole checkpoint), save the weights to `out`, remove the checkpoints.
 
-    Raises `Failure` when the loss is no longer a number, naming the checkpoint that is still good.
+    With several processes the first one reports and writes. Raises `Failure` when the loss is no longer a number or
+    explodes, naming the checkpoint that is still good.
     """
     trainer.remove_callback(PrinterCallback)
-    with progress(label, int(_total_steps(trainer)), "steps") as advance:
+    with _progress(trainer, label) as advance:
         trainer.add_callback(_Watch(advance, checkpoint_folder(out)))
         try:
             trainer.train(resume_from_checkpoint=last_checkpoint(checkpoint_folder(out)))
-            report = _report(trainer, too_long)
-            _save(trainer, student, out, report)
+            trainer.unpack()
+            report = _report(trainer, len(left_out))
+            _save(trainer, student, out, report, left_out)
         except (OSError, RuntimeError, SafetensorError) as failure:
             if unwritten := _unwritten(out, failure):
                 raise unwritten from None
             raise
     return report
+
+
+def _progress(trainer: Trainer, label: str) -> AbstractContextManager[Advance]:
+    main = trainer.is_world_process_zero()
+    return progress(label, int(_total_steps(trainer)), "steps") if main else nullcontext(quiet)
 
 
 def _unwritten(out: Path, failure: Exception) -> Failure | None:
@@ -152,10 +156,13 @@ def _unwritten(out: Path, failure: Exception) -> Failure | None:
 
 
 def _total_steps(trainer: Trainer) -> int:
-    rows = len(trainer.train_dataset)  # type: ignore[arg-type]
     arguments = trainer.args
-    forward = -(-rows // arguments.per_device_train_batch_size)
-    return max(1, round(arguments.num_train_epochs * max(1, -(-forward // arguments.gradient_accumulation_steps))))
+    return _steps(
+        len(trainer.train_dataset),  # type: ignore[arg-type]
+        arguments.per_device_train_batch_size * arguments.world_size,
+        arguments.gradient_accumulation_steps,
+        arguments.num_train_epochs,
+    )
 
 
 def last_checkpoint(folder: Path) -> str | None:
@@ -187,31 +194,45 @@ def _report(trainer: Trainer, too_long: int) -> TrainReport:
     )
 
 
-def _save(trainer: Trainer, student: Student, out: Path, report: TrainReport) -> None:
+def _save(trainer: Trainer, student: Student, out: Path, report: TrainReport, left_out: Sequence[LeftOut]) -> None:
+    """All of the folder or none of it; what several processes hold in parts is gathered first."""
+    sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
+    gathered = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
+    if trainer.is_world_process_zero():
+        student.model = whole_model(trainer, gathered, checkpoint_folder(out))
+        _write(trainer, student, out, report, left_out)
+    trainer.accelerator.wait_for_everyone()
+    if not trainer.is_world_process_zero():
+        student.model = Student.load(str(out)).model
+    student.model.eval()
+
+
+def _write(trainer: Trainer, student: Student, out: Path, report: TrainReport, left_out: Sequence[LeftOut]) -> None:
     part = out.with_name(out.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    model = trainer.accelerator.unwrap_model(trainer.model)
-    student.model = model.merge_and_unload() if isinstance(model, PeftModel) else model
     student.model.eval()
     student.model.save_pretrained(part)
     student.tokenizer.save_pretrained(part)
     write_text(part / "training_log.jsonl", "".join(json.dumps(_line(e)) + "\n" for e in trainer.state.log_history))
     write_text(part / "training_report.json", report.model_dump_json(indent=2) + "\n")
+    if left_out:
+        write_rows(part / "too_long.jsonl", left_out)
     part.replace(out)
     shutil.rmtree(checkpoint_folder(out), ignore_errors=True)
 
 
 def _line(entry: Mapping[str, Any]) -> dict[str, Any]:
     """A log entry without figures that count since the process started: a resumed run writes the same file."""
-    counted = ("runtime", "per_second", "num_tokens", "train_loss", "total_flos")
+    counted = ("runtime", "per_second", "num_tokens", "train_loss", "total_flos", "memory")
     return {key: entry[key] for key in sorted(entry) if not any(word in key for word in counted)}
 
 
 class _Watch(TrainerCallback):
-    """Shows progress and stops a run whose loss is no longer a number."""
+    """Shows progress and stops a run whose loss or gradient is no longer a number, or whose loss explodes."""
 
     def __init__(self, advance: Advance, checkpoints: Path) -> None:
         self.advance, self.checkpoints, self.seen, self.loss = advance, checkpoints, 0, ""
+        self.limit = math.inf
 
     def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.advance(state.global_step - self.seen, self.loss)
@@ -229,9 +250,16 @@ class _Watch(TrainerCallback):
         if loss is None:
             return
         self.loss = f"loss {loss:.4f}"
-        if not math.isfinite(loss):
+        if what := self._trouble(loss, (logs or {}).get("grad_norm")):
             good = last_checkpoint(self.checkpoints) or "none was saved yet"
             raise Failure(
-                f"the loss is {loss} at step {state.global_step}.",
-                f"Lower learning_rate. The last good checkpoint is {good}.",
+                f"{what} at step {state.global_step}.", f"Lower learning_rate. The last good checkpoint is {good}."
             )
+        self.limit = min(self.limit, max(EXPLODED, EXPLODED_TIMES * loss))
+
+    def _trouble(self, loss: float, gradient: float | None) -> str | None:
+        if not math.isfinite(loss):
+            return f"the loss is {loss}"
+        if gradient is not None and not math.isfinite(gradient):
+            return f"the norm of the gradient is {gradient}"
+        return f"the loss has exploded to {loss:.4g}" if loss > self.limit else None

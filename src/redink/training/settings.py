@@ -18,6 +18,7 @@ class LoRASettings(Row):
     target_modules: tuple[str, ...] | Literal["all-linear"] = Field(
         "all-linear", description="Which modules are adapted."
     )
+    four_bit: bool = Field(False, description="QLoRA: frozen weights in 4 bits; needs a GPU and bitsandbytes.")
 
 
 class TrainSettings(Row):
@@ -35,6 +36,7 @@ class TrainSettings(Row):
     save_every: int = Field(100, ge=1, description="Optimiser steps between checkpoints.")
     gradient_checkpointing: bool = Field(False, description="Trade compute for memory.")
     lora: LoRASettings | None = Field(None, description="Adapters instead of full weights.")
+    report_to: tuple[str, ...] = Field((), description="Where to log besides the run: tensorboard, wandb, …")
 
 
 class HSFTSettings(TrainSettings):
