@@ -10,7 +10,7 @@ import os
 import threading
 import tracemalloc
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -544,6 +544,27 @@ def test_another_recipe_is_refused_with_the_keys_that_differ(tmp_path: Path) -> 
     with pytest.raises(Failure, match=r"differs in cross_dpo\.lora, hsft\.epochs, seed\)\. .*--name.*--fresh"):
         opened(tmp_path / "run", other)
     opened(tmp_path / "run").close()
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        (lambda kept: kept["cross_dpo"].pop("replay"), None),
+        (lambda kept: kept.update(unknown=1), "unknown"),
+        (lambda kept: kept["cross_dpo"].update(beta=2.0), "cross_dpo.beta"),
+    ],
+    ids=["a key is younger than the run", "a key is gone", "a value differs"],
+)
+def test_a_recipe_kept_by_another_version(
+    tmp_path: Path, change: Callable[[dict[str, Any]], object], refused: str | None
+) -> None:
+    opened(tmp_path / "run").close()
+    path = tmp_path / "run" / "recipe.json"
+    kept = json.loads(path.read_text())
+    change(kept)
+    path.write_text(json.dumps(kept))
+    with pytest.raises(Failure, match=f"differs in {refused}") if refused else nullcontext():
+        opened(tmp_path / "run").close()
 
 
 def test_the_refusal_lets_go_of_the_directory(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Generic, TextIO, TypeVar
 
+from pydantic import ValidationError
 from rich.console import Console
 
 from redink.failures import Failure
@@ -90,7 +91,7 @@ class Run:
     def _keep_recipe(self) -> None:
         path = self.folder / "recipe.json"
         text = self.recipe.model_dump_json(indent=2) + "\n"
-        before = json.loads(path.read_text("utf-8")) if path.exists() else json.loads(text)
+        before = _with_new_keys(json.loads(path.read_text("utf-8") if path.exists() else text))
         changed = [key for key in changed_keys(before, json.loads(text)) if not _may_change(key)]
         if changed:
             raise Failure(
@@ -273,6 +274,14 @@ def changed_keys(before: Any, after: Any, above: str = "") -> list[str]:
             name for key in keys for name in changed_keys(before.get(key), after.get(key), f"{above}.{key}".strip("."))
         ]
     return [] if before == after else [above]
+
+
+def _with_new_keys(values: Any) -> Any:
+    """A kept recipe with the defaults of keys that are younger than it; as it is if it no longer reads as a recipe."""
+    try:
+        return Recipe.model_validate(values).model_dump(mode="json")
+    except ValidationError:
+        return values
 
 
 def _may_change(key: str) -> bool:

@@ -94,7 +94,7 @@ class _SuperCorrect:
             if done >= 4:
                 pairs = self.pairs(attempts, corrections)
             if done >= 5:
-                self.cross_dpo(pairs)
+                self.cross_dpo(pairs, thoughts)
             return self.evaluate() if done >= 6 else None
         finally:
             self.staff.leave()
@@ -136,13 +136,17 @@ class _SuperCorrect:
         """Fine-tune the base student on the thoughts."""
         if self.run.path("hsft").exists():
             return
+        lessons, out = self._lessons(thoughts), self.run.path("hsft")
+        report = train_hsft(self.student("base"), lessons, self.recipe.hsft, out, self.seed("hsft"))
+        self.run.say(f"hsft: {report.rows} rows ({report.too_long} too long), {report.steps} steps")
+
+    def _lessons(self, thoughts: Sequence[ThoughtRow]) -> list[Lesson]:
+        """What HSFT teaches: the thoughts, and with `hsft.replay` the base student's own reviews."""
         asked = {problem.id: problem.question for problem in self.sets.thoughts}
         lessons = [
             Lesson(self.solve.render(question=asked[row.problem_id]), render_thought(row.thought)) for row in thoughts
         ]
-        lessons += self._replayed(round(self.recipe.hsft.replay * len(thoughts)))
-        report = train_hsft(self.student("base"), lessons, self.recipe.hsft, self.run.path("hsft"), self.seed("hsft"))
-        self.run.say(f"hsft: {report.rows} rows ({report.too_long} too long), {report.steps} steps")
+        return lessons + self._replayed(round(self.recipe.hsft.replay * len(thoughts)))
 
     def _replayed(self, count: int) -> list[Lesson]:
         """The base student's own greedy reviews of its own solutions, so that HSFT does not erase the skill."""
@@ -228,12 +232,13 @@ class _SuperCorrect:
         ]
         return self.run.settle("confirmations", PreferencePair, rows)
 
-    def cross_dpo(self, pairs: Sequence[PreferencePair]) -> None:
+    def cross_dpo(self, pairs: Sequence[PreferencePair], thoughts: Sequence[ThoughtRow]) -> None:
         """Cross-DPO from the HSFT student, which is also the frozen reference (eq. 8)."""
         out = self.run.path("cross_dpo")
         if out.exists():
             return
-        report = train_cross_dpo(self.student("hsft"), pairs, self.recipe.cross_dpo, out, self.seed("cross_dpo"))
+        settings, lessons = self.recipe.cross_dpo, self._lessons(thoughts) if self.recipe.cross_dpo.replay else ()
+        report = train_cross_dpo(self.student("hsft"), pairs, settings, out, self.seed("cross_dpo"), lessons=lessons)
         self._student = None
         self.run.say(f"cross_dpo: {report.rows} pairs ({report.too_long} too long), {report.steps} steps")
 

@@ -22,11 +22,12 @@ from redink.failures import Failure
 from redink.models.student import Student
 from redink.progress import progress
 from redink.training.adapters import lora_config, trainable
-from redink.training.encoding import encode_pairs
+from redink.training.encoding import Lesson, encode_lessons, encode_pairs
 from redink.training.loop import ByLength, TrainReport, optimiser_steps, processes, run, shared_arguments
 from redink.training.packed import Packed, bare, score
 from redink.training.prefix import PairCollator, pair_tokens
 from redink.training.reference_cache import ReferenceCache, pair_key, weights_hash
+from redink.training.replay import Replay, lesson_loss
 from redink.training.settings import CrossDPOSettings
 from redink.types import PreferencePair
 
@@ -78,9 +79,16 @@ class CrossDPOTrainer(Packed, ByLength, DPOTrainer):
     """
 
     def __init__(
-        self, *args: Any, share: bool = True, packed: bool = True, reference_cache: Path | None = None, **kwargs: Any
+        self,
+        *args: Any,
+        share: bool = True,
+        packed: bool = True,
+        reference_cache: Path | None = None,
+        replay: Replay | None = None,
+        **kwargs: Any,
     ) -> None:
-        self.share, self.packed, self.reference_cache = share, packed, reference_cache
+        self.share, self.packed, self.reference_cache, self.replay = share, packed, reference_cache, replay
+        self._batch_of_step = (-1, -1)
         self.too_long: list[int] = []
         super().__init__(*args, **kwargs)
         self.pack()
@@ -114,6 +122,25 @@ class CrossDPOTrainer(Packed, ByLength, DPOTrainer):
 
     def _models(self) -> list[Any]:
         return [self.model] if self.ref_model is None else [self.model, self.ref_model]
+
+    def compute_loss(
+        self, model: Any, inputs: dict[str, Any], return_outputs: bool = False, num_items_in_batch: Any = None
+    ) -> Any:
+        """TRL's loss of the pairs, and in training that of the lessons beside them."""
+        inherited: Any = super()
+        loss = inherited.compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        if self.replay is None or not model.training or return_outputs:
+            return loss
+        return loss + self.replay.weight * self._lesson_loss(model, inputs, self.replay)
+
+    def _lesson_loss(self, model: Any, inputs: Mapping[str, Any], replay: Replay) -> torch.Tensor:
+        step, batch = self.state.global_step, self._batch_of_step
+        self._batch_of_step = (step, batch[1] + 1 if batch[0] == step else 0)
+        pairs = len(inputs["lengths"]) if "lengths" in inputs else len(inputs["input_ids"]) // 2
+        rows = replay.rows(pairs, *self._batch_of_step, self.accelerator.process_index)
+        loss = lesson_loss(model, rows, self.accelerator.device, packed=self.obstacle is None)
+        self._metrics["train"]["lesson_loss"].append(loss.item())
+        return loss
 
     def _compute_loss(self, model: Any, inputs: dict[str, Any], return_outputs: bool) -> Any:
         inherited: Any = super()
@@ -229,6 +256,7 @@ def train_cross_dpo(
     out: Path,
     seed: int = 0,
     *,
+    lessons: Sequence[Lesson] = (),
     share: bool = True,
     reference_cache: Path | None = None,
 ) -> TrainReport:
@@ -237,6 +265,7 @@ def train_cross_dpo(
     Minimises −log σ(β [log π(y⁺|x,s<k) − log π_ref(y⁺|x,s<k)] − β [log π(y⁻|x,s<k) − log π_ref(y⁻|x,s<k)])
     over D_corr (eq. 8), with y⁺ = (a⁺, c⁺) and y⁻ = (a⁻, c⁻). The reference's log-probabilities are kept in
     `reference_cache`, by default the folder `<out>.reference`: another run with another learning rate or β reads them.
+    With `settings.replay` the loss of that many `lessons` per pair is added (not in the paper).
     """
     data = encode_pairs(student, pairs, settings.max_length)
     steps = optimiser_steps(len(data.dataset), settings, processes())
@@ -254,6 +283,16 @@ def train_cross_dpo(
         processing_class=student.tokenizer,
         peft_config=lora_config(settings.lora),
         packed=share,
+        replay=_replay(student, lessons, settings, seed),
         reference_cache=reference_cache or out.with_name(out.name + ".reference"),
     )
     return run(trainer, student, out, "Cross-DPO", data.left_out)
+
+
+def _replay(student: Student, lessons: Sequence[Lesson], settings: CrossDPOSettings, seed: int) -> Replay | None:
+    if not settings.replay:
+        return None
+    if not lessons:
+        raise Failure("cross_dpo.replay needs the lessons of HSFT.", "Give lessons, or set cross_dpo.replay to 0.")
+    rows = list(encode_lessons(student, lessons, settings.max_length).dataset)
+    return Replay(rows, settings.replay, seed, settings.replay_weight)

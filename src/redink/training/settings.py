@@ -63,3 +63,10 @@ class CrossDPOSettings(TrainSettings):
     nll: float = Field(
         0.0, ge=0, description="Not in the paper. Weight of a negative log-likelihood term on the chosen side."
     )
+    replay: float = Field(
+        0.0,
+        ge=0,
+        description="Not in the paper. HSFT lessons read beside each pair, their mean negative log-likelihood added to "
+        "the loss, so that a small student keeps what HSFT taught it.",
+    )
+    replay_weight: float = Field(1.0, gt=0, description="Not in the paper. Weight of the lessons' loss.")
