@@ -29,7 +29,7 @@ demo: $(STAMP)
 	@$(BIN)/redink demo
 
 test: $(STAMP)
-	@$(BIN)/python -m pytest --cov --cov-report=term:skip-covered --cov-fail-under=90
+	@OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal --cov --cov-report=term:skip-covered --cov-fail-under=90
 
 check: $(STAMP)
 	@$(BIN)/ruff check .
