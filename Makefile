@@ -22,7 +22,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@echo "  PyTorch ($(TORCH_PIN))"
 	@$(BIN)/python -m pip install --quiet $(TORCH_PIN) $(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX))
 	@echo "  everything else"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,serve-test]'
 	@touch $(STAMP)
 
 demo: $(STAMP)

@@ -18,7 +18,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from redink.failures import Failure
+from redink.failures import Failure, StoppedByHand
 from redink.types import Quarantined
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -409,6 +409,9 @@ def main(arguments: list[str] | None = None) -> Any:
     """Entry point: a `Failure` becomes one line and exit code 2, an interrupt says how to go on."""
     try:
         return app(args=arguments, standalone_mode=True)
+    except StoppedByHand as stopped:
+        print(f"redink: {stopped}", file=sys.stderr)
+        sys.exit(INTERRUPTED)
     except Failure as failure:
         print(f"redink: {failure}", file=sys.stderr)
         sys.exit(USER_ERROR)

@@ -51,6 +51,13 @@ class Interrupted(Failure):
     """The work stopped half-way on purpose; what was made is on disk and the same command continues."""
 
 
+class StoppedByHand(Interrupted):
+    """Ctrl-C, once: what was being paid for came to its end; exit code 130."""
+
+    def __init__(self) -> None:
+        super().__init__("stopped; what was bought is kept.", "The same command goes on from here.")
+
+
 class RowFailure(Exception):
     """One row could not be made. `reason` is a short fixed name, `raw` the text it came from.
 

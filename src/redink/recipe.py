@@ -13,7 +13,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError
 
 from redink.failures import BadInput, BadRecipe
 from redink.models.ledger import Price
@@ -56,7 +56,16 @@ class TeacherRecipe(Row):
     base_url: str = Field("https://api.openai.com/v1", description="The server.")
     key_name: str = Field("OPENAI_API_KEY", description="Name of the environment variable that holds the key.")
     temperature: float = Field(0.0, ge=0)
-    max_tokens: int = Field(4096, gt=0)
+    max_tokens: int = Field(4096, gt=0, description="Longest reply; reasoning counts where the server counts it.")
+    token_limit_key: Literal["max_tokens", "max_completion_tokens"] = Field(
+        "max_tokens", description="What the server calls the longest reply."
+    )
+    leave_out: tuple[Literal["temperature", "top_p"], ...] = Field(
+        (), description="Settings that the server refuses: they are not sent."
+    )
+    extra_body: dict[str, JsonValue] = Field(
+        default_factory=dict, description="Further fields of every request, sent as they are."
+    )
     rounds: int = Field(3, ge=1, le=3, description="Inspection rounds (paper: at most 3).")
     tries: int = Field(3, ge=1, description="Replies asked for, in each round, until one can be used.")
     server_tries: int = Field(8, ge=1, description="Tries per call where the server fails.")

@@ -20,12 +20,12 @@ from typing import Any, Generic, TextIO, TypeVar
 from pydantic import ValidationError
 from rich.console import Console
 
-from redink.failures import Failure
+from redink.failures import Failure, StoppedByHand
 from redink.progress import Advance, Note, no_note, progress
 from redink.recipe import MAY_CHANGE, Recipe
 from redink.rows import read_rows, unwritable, write_rows, write_text, writing
 from redink.stages.chunks import Ahead, Chunked
-from redink.stages.flow import flow
+from redink.stages.flow import first_ctrl_c, flow
 from redink.stages.outcomes import all_tries, tally
 from redink.stages.unfinished import REQUEUED, Unfinished, row_key, tagged
 from redink.types import Quarantined, Rejected, Row, StageCounts, Tried
@@ -159,6 +159,7 @@ class Run:
         booked: Callable[[], Awaitable[None]] = _at_once,
         note: Note = no_note,
         onward: Chunked[Any, Any] | None = None,
+        stop: Callable[[Failure], None] | None = None,
     ) -> StageCounts:
         """Do a stage row by row, `window` of them under way at once, or leave it as it is if it is done.
 
@@ -166,7 +167,10 @@ class Run:
         of an earlier run, if the row was requeued. `key` names an input by problem and sample. The work is done inside
         `within`, and `booked()` is awaited before its outcome is kept: what a row cost is on disk before the row is.
         Accepted rows go to `onward` in the order of the inputs, as soon as those before are decided.
-        Returns the books; memory does not grow with the rows. Raises the first `Failure`, after what was under way.
+        Ctrl-C has what is under way come to its end, where `stop` may keep it from beginning anything new; a second
+        one ends the process at once.
+        Returns the books; memory does not grow with the rows. Raises the first `Failure`, after what was under
+        way, `StoppedByHand` for Ctrl-C.
         """
         if not self.finished(stage):
             with (
@@ -175,7 +179,7 @@ class Run:
                 progress(stage, len(inputs), done=outcomes.decided, note=note) as advance,
             ):
                 settle = _Settling(outcomes, kind, ahead, advance)
-                self.wait(_flowing(inputs, outcomes, work, booked, settle, window, within))
+                self.wait(_flowing(inputs, outcomes, work, booked, settle, window, within, self._on_ctrl_c(stop)))
                 self._finish(stage, len(inputs), outcomes)
         self._unfinished(stage).unlink(missing_ok=True)
         return self._show_books(stage)
@@ -203,6 +207,14 @@ class Run:
             self._finish(stage, len(outcomes), outcomes)
         self._show_books(stage)
         return self.rows(stage, kind)
+
+    def _on_ctrl_c(self, stop: Callable[[Failure], None] | None) -> Callable[[Failure], None]:
+        def stopping(why: Failure) -> None:
+            self.say("stopping: calls under way are brought to their end; Ctrl-C again stops at once.")
+            if stop:
+                stop(why)
+
+        return stopping
 
     def _unfinished(self, stage: str) -> Path:
         return self.path(f"{stage}.unfinished.jsonl")
@@ -332,17 +344,22 @@ async def _flowing(
     settle: Callable[[int, Row], None],
     window: int,
     within: AbstractAsyncContextManager[object] | None,
+    stopping: Callable[[Failure], None],
 ) -> None:
     """Every input without an outcome, through `work`."""
+    why = StoppedByHand()
 
     async def one(place: int) -> Row:
+        if asked.is_set():
+            raise why
         held = outcomes.before(place)
         row = await work(inputs[place], all_tries(held) if held else ())
         await booked()
         return row
 
-    async with within or nullcontext():
-        await flow(outcomes.open_places(), one, settle, window)
+    with first_ctrl_c(lambda: stopping(why)) as asked:
+        async with within or nullcontext():
+            await flow(outcomes.open_places(), one, settle, window)
 
 
 def _written(row: R, file: TextIO) -> R:

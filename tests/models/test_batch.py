@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from redink.failures import Failure, Interrupted, ReplyFailure
+from redink.failures import Failure, Interrupted, ReplyFailure, StoppedByHand
 from redink.models.batch import BatchChat
 from redink.models.chat import ChatSettings, Reply, ask
 from redink.models.engine import Engine
@@ -151,6 +151,26 @@ def test_the_budget_stops_the_next_batch(tmp_path: Path) -> None:
         desk.journal.close()
     assert isinstance(first, Reply)
     assert isinstance(second, Interrupted)
+
+
+def test_when_told_to_stop_nobody_waits_for_a_batch_and_it_is_found_again(tmp_path: Path) -> None:
+    """The server takes a second for a batch; told to stop after 0.3 s, three rows end there, and none is paid twice."""
+
+    async def stopped(desk: Desk) -> tuple[list[Reply | BaseException], float]:
+        asyncio.get_running_loop().call_later(0.3, desk.engine.stop, StoppedByHand())
+        began = time.monotonic()
+        return await desk.all(["a", "b", "c"]), time.monotonic() - began
+
+    with serving(say, script(latency_s=1.0)) as server:
+        first = Desk(tmp_path / "journal.db", server.base_url)
+        outcomes, took_s = asyncio.run(stopped(first))
+        assert all(isinstance(outcome, StoppedByHand) for outcome in outcomes) and took_s < 0.9
+        first.journal.close()
+        second = Desk(tmp_path / "journal.db", server.base_url)
+        replies = asyncio.run(second.all(["a", "b", "c"]))
+        second.journal.close()
+        assert [reply.text for reply in replies if isinstance(reply, Reply)] == ["a, a", "b, b", "c, c"]
+        assert second.ledger.spent == server_usd(server) > 0
 
 
 def test_without_a_journal_it_says_so() -> None:

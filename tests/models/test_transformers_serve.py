@@ -31,7 +31,7 @@ pytestmark = [
     pytest.mark.slow,
     pytest.mark.skipif(
         not is_serve_available(),
-        reason="`transformers serve` needs fastapi, uvicorn and openai: pip install 'transformers[serving]'",
+        reason="`transformers serve` needs fastapi, uvicorn and openai: pip install -e '.[serve-test]'",
     ),
 ]
 START_S = 180

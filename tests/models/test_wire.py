@@ -14,6 +14,7 @@ from redink.failures import Failure, ReplyFailure
 from redink.models.chat import ChatRequest, ChatSettings, Message, Reply, Usage, ask
 from redink.models.wire import (
     Endpoint,
+    Form,
     Outcome,
     RateHeaders,
     Wire,
@@ -69,6 +70,48 @@ def test_every_field_of_a_request_is_in_its_body() -> None:
     assert set(other) == set(ChatRequest.model_fields)
     bodies = {canonical_body("m", ask("1+1?").model_copy(update={name: value})) for name, value in other.items()}
     assert len(bodies | {BODY}) == len(other) + 1
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (
+            Form("max_completion_tokens", ("temperature", "top_p"), {"reasoning_effort": "low"}),
+            {"max_completion_tokens": 2048, "reasoning_effort": "low"},
+        ),
+        (
+            Form(extra={"top_k": 20, "chat_template_kwargs": {"enable_thinking": False}, "top_p": 0.8}),
+            {"max_tokens": 2048, "temperature": 0.0, "top_p": 0.8, "top_k": 20,
+             "chat_template_kwargs": {"enable_thinking": False}},
+        ),
+    ],
+)  # fmt: skip
+def test_a_server_is_asked_in_the_form_it_wants(form: Form, expected: dict[str, Any]) -> None:
+    endpoint = Endpoint("m", "http://127.0.0.1:1/v1", form=form)
+    message = {"messages": [{"content": "1+1?", "role": "user"}], "model": "m"}
+    assert json.loads(endpoint.body(ask("1+1?"))) == expected | message
+
+
+def test_the_order_of_extra_fields_is_of_no_account_and_their_values_are() -> None:
+    bodies = [
+        canonical_body("m", ask("1+1?"), Form(extra=extra))
+        for extra in ({"a": 1, "b": 2}, {"b": 2, "a": 1}, {"a": 1, "b": 3})
+    ]
+    assert bodies[0] == bodies[1] != bodies[2]
+
+
+@pytest.mark.parametrize(
+    ("extra", "complaint"),
+    [
+        ({"n": 2, "stream": True}, "may not hold n, stream"),
+        ({"max_tokens": 5}, "may not hold max_tokens"),
+        ({"bias": float("nan")}, "JSON has no word for"),
+        ({"day": NOON}, "JSON has no word for"),
+    ],
+)
+def test_extra_fields_that_cannot_be_sent_are_refused(extra: dict[str, Any], complaint: str) -> None:
+    with pytest.raises(Failure, match=complaint):
+        Form(extra=extra)
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 900\r\n\r\n{"

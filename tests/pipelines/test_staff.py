@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import signal
+import threading
+import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from loopback import Loopback, serving
+from loopback import Answer, Asked, Loopback, serving
 from marking import teacher_reply
 from rich.console import Console
 
-from redink.failures import BadRecipe, Failure, Interrupted
+from redink.failures import BadRecipe, Failure, Interrupted, StoppedByHand
 from redink.models import fake_server
 from redink.models.engine import EndpointChat
 from redink.pipelines.staff import hire
@@ -91,6 +96,68 @@ def test_the_recipe_says_how_patient_and_how_wide(tmp_path: Path) -> None:
         assert chat.limiter.limits.max_in_flight == 10
     finally:
         staff.leave()
+
+
+def test_ctrl_c_ends_what_is_in_flight_and_begins_nothing(tmp_path: Path) -> None:
+    """Two of six calls are in flight, the other rows wait for the limiter; both replies are paid for, hence kept."""
+
+    def answer(asked: Asked) -> Answer:
+        if len(server.asked) == 2:
+            threading.Timer(0.1, os.kill, [os.getpid(), signal.SIGINT]).start()
+        return replace(teacher_reply(asked), delay_s=0.4 if len(server.asked) <= 2 else 0.0)
+
+    with serving(answer) as server:
+        limits = ["teacher.limits.max_in_flight=2", "teacher.limits.start_in_flight=2"]
+        wanted = recipe(*limits, server=server)
+        with pytest.raises(StoppedByHand, match="same command goes on"):
+            thoughts(tmp_path / "run", wanted)
+        assert len(server.asked) == 2
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+        rows, _ = thoughts(tmp_path / "run", wanted)
+    assert (len(rows), len(server.asked)) == (6, 6)
+
+
+def test_a_second_ctrl_c_does_not_wait(tmp_path: Path) -> None:
+    def answer(asked: Asked) -> Answer:
+        if len(server.asked) == 1:
+            for after_s in (0.1, 0.3):
+                threading.Timer(after_s, os.kill, [os.getpid(), signal.SIGINT]).start()
+        return replace(teacher_reply(asked), delay_s=30)
+
+    with serving(answer) as server, pytest.raises(KeyboardInterrupt):
+        began = time.monotonic()
+        try:
+            thoughts(tmp_path / "run", recipe(server=server))
+        finally:
+            assert time.monotonic() - began < 10
+
+
+def test_the_recipe_says_how_the_server_is_asked(tmp_path: Path) -> None:
+    wanted = recipe(
+        "teacher.token_limit_key=max_completion_tokens", "teacher.leave_out=['temperature', 'top_p']",
+        "teacher.extra_body={reasoning_effort = 'low'}", "teacher.max_tokens=900",
+    )  # fmt: skip
+    with serving(teacher_reply) as server:
+        wanted = wanted.model_copy(update={"teacher": wanted.teacher.model_copy(update={"base_url": server.base_url})})
+        thoughts(tmp_path / "run", wanted)
+    assert all(
+        {**asked.body, "messages": []}
+        == {"model": "m", "max_completion_tokens": 900, "reasoning_effort": "low", "messages": []}
+        for asked in server.asked
+    )
+    with pytest.raises(Failure, match=r"differs in teacher\.extra_body"):
+        Run(
+            tmp_path / "run",
+            wanted.model_copy(update={"teacher": wanted.teacher.model_copy(update={"extra_body": {}})}),
+        )
+
+
+@pytest.mark.parametrize("who", ["teacher", "inspector"])
+def test_extra_fields_may_not_contradict_the_recipe(tmp_path: Path, who: str) -> None:
+    chat = [f"{who}.kind=openai", f"{who}.model=m", f"{who}.extra_body={{temperature = 1.0}}"]
+    with pytest.raises(BadRecipe, match=rf"{who}\.extra_body may not hold temperature"):
+        hire(load_recipe("demo", chat), tmp_path / "journal.sqlite")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_without_an_inspector_everything_is_accepted(tmp_path: Path) -> None:

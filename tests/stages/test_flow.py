@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from redink.failures import Failure, Interrupted
-from redink.stages.flow import flow
+from redink.stages.flow import first_ctrl_c, flow
 
 
 class Work:
@@ -131,3 +132,28 @@ def test_no_rows_is_no_work() -> None:
     work = Work()
     asyncio.run(flow([], work, work.settle, 3))
     assert work.done == []
+
+
+def test_the_first_ctrl_c_is_ours_and_the_second_stops() -> None:
+    told: list[str] = []
+
+    async def run() -> None:
+        with first_ctrl_c(lambda: told.append("first")) as asked:
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.wait_for(asyncio.to_thread(asked.wait), 5)
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(5)
+
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(run())
+    assert told == ["first"]
+
+
+def test_without_ctrl_c_its_handler_is_as_before() -> None:
+    async def run() -> bool:
+        before = signal.getsignal(signal.SIGINT)
+        with first_ctrl_c(lambda: None) as asked:
+            pass
+        return signal.getsignal(signal.SIGINT) is before and not asked.is_set()
+
+    assert asyncio.run(run())

@@ -72,6 +72,7 @@ class BatchChat(EndpointChat):
         self._topic = f"batch {endpoint.url} {endpoint.model}"
         self._callers = 0
         self._reset()
+        engine.when_stopped.append(self._let_go)
 
     async def complete(self, request: ChatRequest, sample: int = 0) -> Reply:
         """Continue the conversation, when the batch comes back; raises as `EndpointChat.complete`."""
@@ -83,7 +84,12 @@ class BatchChat(EndpointChat):
             if not self._callers:
                 self._rest()
 
+    def _let_go(self, why: Failure) -> None:
+        """Nobody waits any more; `_rest` follows with the last caller."""
+        self._settle([*self._waiting, *self._flying.values()], why)
+
     async def _buy(self, key: bytes, body: bytes) -> Completion:
+        self.engine.refuse_if_stopped()
         self._find_flights()
         row = self._flying.get(key) or _Row(key, current_stage())
         row.body, row.future = body, asyncio.get_running_loop().create_future()

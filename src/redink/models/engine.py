@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import TracebackType
@@ -28,7 +28,6 @@ from redink.models.wire import (
     Endpoint,
     Outcome,
     Wire,
-    canonical_body,
     read_completion,
     room_for_sockets,
     usable,
@@ -57,6 +56,8 @@ class Engine:
         self.ledger = ledger
         self.wire = Wire()
         self.bought = self.replayed = self.failed_tries = 0
+        self.stopped: Failure | None = None
+        self.when_stopped: list[Callable[[Failure], None]] = []
         self.flights: dict[bytes, asyncio.Future[ReplyFailure | None]] = {}
         self._limiters: dict[tuple[str, str], Limiter] = {}
         self._users = 0
@@ -77,6 +78,22 @@ class Engine:
     async def aclose(self) -> None:
         """Close the connections now; a later call opens new ones."""
         await self.wire.aclose()
+
+    def stop(self, why: Failure) -> None:
+        """Begin no further call, for good: all that ask are told `why`, calls in flight come to their end.
+
+        Batches under way are no longer waited for; another process finds them again. Call it in the event loop.
+        """
+        self.stopped = why
+        for limiter in self._limiters.values():
+            limiter.turn_away(why)
+        for told in self.when_stopped:
+            told(why)
+
+    def refuse_if_stopped(self) -> None:
+        """Raise what `stop` was given, if it was called."""
+        if self.stopped is not None:
+            raise self.stopped
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -173,7 +190,7 @@ class EndpointChat:
         async with self.engine:
             while True:
                 try:
-                    return usable(await self._completion(canonical_body(self.name, request), sample))
+                    return usable(await self._completion(self.endpoint.body(request), sample))
                 except ReplyFailure as failure:
                     larger = self._larger(request.max_tokens)
                     if failure.reason != "cut_by_length" or larger is None:
@@ -251,8 +268,10 @@ class EndpointChat:
                 await asyncio.sleep(pause(faults, outcome.retry_after_s, self.first_pause_s, random.random()))
 
     async def _try(self, body: bytes) -> Outcome:
+        self.engine.refuse_if_stopped()
         permit = await self.limiter.acquire(self._guess.tokens(body))
         try:
+            self.engine.refuse_if_stopped()
             if self.engine.ledger is not None:
                 self.engine.ledger.refuse_over_budget(self.name)
             outcome = await self.engine.wire.post(self.endpoint, body, self._timeout)
@@ -290,7 +309,7 @@ class EndpointChat:
             404: "Check base_url (it usually ends in /v1) and the model's name.",
             429: "Add credit or raise the limit of the account, then type the same command again.",
         }
-        return remedies.get(status, "Check base_url, the model's name and its sampling settings in the recipe.")
+        return remedies.get(status, "Check base_url, model, token_limit_key, leave_out and extra_body in the recipe.")
 
 
 class _Guess:

@@ -36,7 +36,7 @@ class Spacing:
     """Spreads amounts evenly over time (a leaky bucket as a meter: the generic cell rate algorithm)."""
 
     EARLY_S = 0.02  # a call may be sent, since timers cost time; of a tenth of the interval if that is less
-    LATE_S = 0.1  # is caught up afterwards; a tenth of the interval where that is long, for servers without patience
+    LATE_S = 0.3  # is caught up afterwards; a tenth of the interval where that is long, for servers without patience
     LONG_S = 0.02
 
     def __init__(self, per_s: float = inf) -> None:
@@ -82,6 +82,9 @@ class Pace:
     in which nothing was let through, the next begins with a single call. Between refusals the rate creeps up, the
     slower the more often it was refused here; where it is well below the average of the last minute (a window of the
     server's was full, or a round was too short to measure), it goes back there first.
+
+    Time in which nothing was sent though nothing was refused (this process stood still, or the window was full of slow
+    calls) is left out of all measures: it would be taken for a limit.
 
     Some refusals have nothing to do with the rate (a gateway's, for other people's calls). They show in that half the
     rate is refused as often; from then on that share of refusals is taken as given, and the rate is what it was.
@@ -137,10 +140,19 @@ class Pace:
         if idle and now - last > max(1.0, 10 / self.rate):
             self._begin(now)
             self._past.clear()
-        elif now - self._marked_at > self.MARK_S:
-            self._mark(now)
+        else:
+            self._leave_out(now - last - 1 / self.rate - Spacing.LATE_S)
+            if now - self._marked_at > self.MARK_S:
+                self._mark(now)
         self._sent += 1
         return 0.0
+
+    def _leave_out(self, lost_s: float) -> None:
+        """Time in which nothing was asked of the server tells nothing of it: cut it out of what is measured."""
+        if self._sent and lost_s > 0:
+            self._began += lost_s
+            self._marked_at += lost_s
+            self._past = deque((began + lost_s, calls) for began, calls in self._past)
 
     def accepted(self, now: float, round_: int, bound: bool) -> None:
         """A call of that round went through; `bound` if this pace was what kept it waiting."""
@@ -414,9 +426,15 @@ class Limiter:
         try:
             return await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():
+            if future.done() and not future.cancelled() and not future.exception():
                 future.result().release()
             raise
+
+    def turn_away(self, failure: Exception) -> None:
+        """All that wait are refused with `failure`; calls under way go on."""
+        for future, _ in self._waiting:
+            if not future.done():
+                future.set_exception(failure)
 
     def settled(self, permit: Permit, outcome: Outcome, tokens_used: float) -> None:
         """See `Permit.settle`."""

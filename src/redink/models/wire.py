@@ -28,6 +28,7 @@ STALLED_AFTER_S = 120.0
 CONNECTED_WITHIN_S = 120.0
 MOST_BYTES = 64 * 2**20
 OTHER_FILES = 256
+OF_THE_REQUEST = ("model", "messages", "max_tokens", "max_completion_tokens", "temperature", "n", "stream")
 _OUT_OF_CREDIT = "insufficient_quota"
 _RETRIED = frozenset({408, 409})
 _SLOW_DOWN = frozenset({503, 529})
@@ -47,6 +48,36 @@ Kind = Literal["reply", "busy", "faulty", "unreachable", "refused", "fatal"]
 
 
 @dataclass(frozen=True, slots=True)
+class Form:
+    """How a server wants its requests written, where that is not as most do.
+
+    Raises `Failure` where `extra` holds what the rest of a request says, or what is no JSON.
+    """
+
+    token_limit_key: str = "max_tokens"
+    """What the longest reply is called."""
+    leave_out: tuple[str, ...] = ()
+    """Settings that are not sent: `temperature`, `top_p`, `seed`, `stop`."""
+    extra: Mapping[str, Any] = field(default_factory=dict, hash=False)
+    """Further fields, sent as they are."""
+
+    def __post_init__(self) -> None:
+        taken = sorted({*OF_THE_REQUEST, self.token_limit_key} & self.extra.keys())
+        if taken:
+            raise Failure(
+                f"extra_body may not hold {', '.join(taken)}.",
+                "Model, max_tokens and temperature have keys of their own; one whole reply is asked for at a time.",
+            )
+        try:
+            json.dumps(self.extra, allow_nan=False)
+        except (ValueError, TypeError) as failure:
+            raise Failure(f"extra_body holds what JSON has no word for ({failure}).", "Write it as text.") from None
+
+
+AS_MOST = Form()
+
+
+@dataclass(frozen=True, slots=True)
 class Endpoint:
     """One model of one server; `base_url` usually ends in /v1, the key is in the variable `key_name`.
 
@@ -56,6 +87,7 @@ class Endpoint:
     model: str
     base_url: str = field(repr=False)
     key_name: str = "OPENAI_API_KEY"
+    form: Form = field(default=AS_MOST, repr=False)
     address: URL = field(init=False, compare=False)
     needs_key: bool = field(init=False, repr=False, compare=False)
     """False for servers on this machine."""
@@ -68,6 +100,10 @@ class Endpoint:
     def url(self) -> str:
         """Where chat completions are asked for."""
         return str(self.address)
+
+    def body(self, request: ChatRequest) -> bytes:
+        """What is sent for a request (`canonical_body`)."""
+        return canonical_body(self.model, request, self.form)
 
     def key(self) -> str:
         """The key as it is in the environment now; raises `Failure` if there is none and the server is elsewhere."""
@@ -214,10 +250,10 @@ class _Endless(Exception):
     """A reply that does not end."""
 
 
-def canonical_body(model: str, request: ChatRequest) -> bytes:
+def canonical_body(model: str, request: ChatRequest, form: Form = AS_MOST) -> bytes:
     """The request as JSON, keys in order and without white space: what is sent, and what is hashed."""
     body: dict[str, Any] = {
-        "max_tokens": request.max_tokens,
+        form.token_limit_key: request.max_tokens,
         "messages": [{"content": message.content, "role": message.role} for message in request.messages],
         "model": model,
         "temperature": request.temperature,
@@ -227,6 +263,9 @@ def canonical_body(model: str, request: ChatRequest) -> bytes:
         body["seed"] = request.seed
     if request.stop:
         body["stop"] = request.stop
+    for name in form.leave_out:
+        body.pop(name, None)
+    body.update(form.extra)
     return _CANONICAL.encode(body).encode("utf-8")
 
 

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from redink.answers.checkers import MATH, Checker
-from redink.failures import BadRecipe
+from redink.failures import BadRecipe, Failure
 from redink.models.batch import BatchChat
 from redink.models.chat import ChatModel, ChatSettings
 from redink.models.engine import Engine
 from redink.models.journal import Journal
 from redink.models.ledger import Ledger, Price
-from redink.models.wire import Endpoint
+from redink.models.wire import Endpoint, Form
 from redink.pipelines.spending import stage_note
 from redink.progress import Note, no_note
 from redink.prompts import load_prompt
@@ -54,6 +54,11 @@ class Staff:
         if self.desk:
             await self.desk.journal.committed()
 
+    def stop(self, why: Failure) -> None:
+        """Buy nothing more; what is in flight comes to its end."""
+        if self.desk:
+            self.desk.engine.stop(why)
+
     def note(self, stage: str) -> Note:
         """What the progress of a stage says of its cost."""
         return stage_note(self.desk.ledger, stage) if self.desk else no_note
@@ -77,7 +82,7 @@ class Desk:
 
     def chat(self, wanted: TeacherRecipe) -> ChatModel:
         """The chat model that a recipe asks for."""
-        endpoint = Endpoint(wanted.model, wanted.base_url, wanted.key_name)
+        endpoint = Endpoint(wanted.model, wanted.base_url, wanted.key_name, _form(wanted))
         if wanted.batch:
             return BatchChat(
                 self.engine,
@@ -123,6 +128,10 @@ def _chats(recipe: Recipe) -> dict[str, TeacherRecipe]:
     for who, wanted in chats.items():
         if not wanted.model:
             raise BadRecipe(f"{who}.model is empty.", f"Name the model: --set {who}.model=…")
+        try:
+            _form(wanted)
+        except Failure as failure:
+            raise BadRecipe(f"{who}.{failure.what}", failure.remedy) from None
     return chats
 
 
@@ -163,6 +172,10 @@ def _inspector(wanted: TeacherRecipe, prompts: PromptsRecipe, desk: Desk | None)
         return ReferenceInspector()
     own = InspectorPrompts(thought=load_prompt(prompts.inspect_thought), trace=load_prompt(prompts.inspect_trace))
     return LLMInspector(desk.chat(wanted), own, _settings(wanted))
+
+
+def _form(wanted: TeacherRecipe) -> Form:
+    return Form(wanted.token_limit_key, wanted.leave_out, wanted.extra_body)
 
 
 def _settings(wanted: TeacherRecipe) -> ChatSettings:

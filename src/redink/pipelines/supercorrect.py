@@ -354,6 +354,7 @@ class _SuperCorrect:
             self.run.stream(
                 stage, kind, inputs, work, row_key,
                 window=staff.window, within=staff.at(stage), booked=staff.booked, note=staff.note(stage), onward=onward,
+                stop=staff.stop,
             )  # fmt: skip
         finally:
             if staff.desk and begun:

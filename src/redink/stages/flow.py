@@ -3,13 +3,44 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
+import signal
+import threading
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
 from redink.failures import Failure
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+
+@contextmanager
+def first_ctrl_c(then: Callable[[], None]) -> Iterator[threading.Event]:
+    """Call `then` in the running event loop at the first Ctrl-C, and set the event; the second is as it was before.
+
+    Where Ctrl-C is ignored, or this is not the main thread, nothing is changed.
+    """
+    asked, before, loop = threading.Event(), signal.getsignal(signal.SIGINT), asyncio.get_running_loop()
+    if not callable(before) or threading.current_thread() is not threading.main_thread():
+        yield asked
+        return
+
+    def restore() -> None:
+        loop.remove_signal_handler(signal.SIGINT)
+        signal.signal(signal.SIGINT, before)
+
+    def first() -> None:
+        restore()
+        asked.set()
+        then()
+
+    loop.add_signal_handler(signal.SIGINT, first)
+    try:
+        yield asked
+    finally:
+        if not asked.is_set():
+            restore()
 
 
 async def flow(
