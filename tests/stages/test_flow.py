@@ -140,7 +140,7 @@ def test_the_first_ctrl_c_is_ours_and_the_second_stops() -> None:
     async def run() -> None:
         with first_ctrl_c(lambda: told.append("first")) as asked:
             signal.raise_signal(signal.SIGINT)
-            await asyncio.wait_for(asyncio.to_thread(asked.wait), 5)
+            await asyncio.wait_for(asyncio.to_thread(asked.wait, 5), 6)
             signal.raise_signal(signal.SIGINT)
             await asyncio.sleep(5)
 

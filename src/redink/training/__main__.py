@@ -69,7 +69,8 @@ def main(arguments: list[str] | None = None) -> None:
 def _train(given: argparse.Namespace) -> None:
     if given.stage == "hsft":
         hsft = settings_of(given.recipe, "hsft", HSFTSettings)
-        train_hsft(Student.load(given.student), read_lessons(given.rows), hsft, given.out, given.seed)
+        lessons = read_lessons(given.rows)
+        train_hsft(Student.load(given.student), lessons, hsft, given.out, given.seed)
     else:
         dpo = settings_of(given.recipe, "cross_dpo", CrossDPOSettings)
         pairs = read_rows(given.rows, PreferencePair)
