@@ -13,15 +13,18 @@ Speed. Blocks of pairs, the two arms in turn on each block, in one process: ours
 math-verify with its own time limits in the main thread. A first block warms both up. The figure is the median over
 blocks of the ratio of rates. Every pair on which the arms differ, or ours differs from the label, is listed in FILE.
 
-Fuzz. Mutated golds, strings of LaTeX parts and noise go through `extract` and `compare` one by one: nothing may be
-raised, take 5 s, or lead to more than 2 GB in this process or any worker.
+Fuzz. Mutated golds, strings of LaTeX parts, noise and formulas for a worker go through `extract` and `compare` one by
+one: nothing may be raised, take 5 s, or lead to more than 2 GB in this process or any worker. A million strings, by
+two processes at once, each going on from its tally file (beside FILE) if it is started again:
+
+    python -m benchmarks.answers --data-dir ../shared/data --pairs 0 --fuzz 1000000 --share 1/2 &
+    python -m benchmarks.answers --data-dir ../shared/data --pairs 0 --fuzz 1000000 --share 2/2
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import re
 import statistics
@@ -33,8 +36,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from redink.answers import compare, compare_many, extract
-from redink.answers.checking import warm_up
+from benchmarks import answers_fuzz
+from redink.answers import compare_many
 from redink.evaluation.statistics import proportion
 from redink.progress import progress
 from redink.rows import read_json_lines, write_text
@@ -42,7 +45,6 @@ from redink.rows import read_json_lines, write_text
 BLOCK = 200
 ROUNDING = Fraction(1, 1000)
 QUICK_PAIRS, QUICK_FUZZ = 1_600, 4_000
-FUZZ_LIMIT_S, FUZZ_LIMIT_BYTES = 5.0, 2 * 1024**3
 GSM_FILES = {
     "gsm8k_train": "answer",
     "gsm8k_test": "answer",
@@ -465,100 +467,18 @@ def report(measured: dict[str, Timed], output: Path) -> None:
     ]
     write_text(output, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     print(f"figure agreement = {100 * sum(map(str.__eq__, arms[''], arms['math_verify_'])) / len(pairs):.2f} %")
-    kinds = Counter(f"{row['ours']}/{row['math_verify']}" for row in rows)
-    print(f"{len(rows)} disagreements in {output}; ours/math-verify: {dict(kinds.most_common())}")
+    print(f"{len(rows)} disagreements in {output}; how the pair was made, ours/math-verify, pairs:")
+    kinds = Counter((str(row["made"]), f"{row['ours']}/{row['math_verify']}") for row in rows)
+    for (made, said_of_it), count in kinds.most_common():
+        print(f"  {made:22} {said_of_it:22} {count}")
 
 
 def _print_false(name: str, outcome: str, said: Sequence[str], peer: bool) -> None:
     share = proportion(said.count(outcome), len(said))
     low, high = 100 * (share.low or 0), 100 * (share.high or 0)
     goal = "" if peer else " (goal <= 0)"
-    print(f"figure {name} = {said.count(outcome)} of {len(said)} pairs [{low:.3f}, {high:.3f}] %{goal}")
-
-
-# fuzz
-
-_PARTS = (
-    "\\frac{", "}{", "}", "{", "\\sqrt{", "\\sqrt[3]{", "^{", "^", "_", "(", ")", "[", "]", ",", "+", "-", "*", "/",
-    "=", "<", "\\le ", "\\pm ", "\\cup ", "\\in ", "\\infty", "\\pi", "x", "y", "n", "i", "e", "!", "\\binom{",
-    "\\text{", "\\boxed{", "<Answer>", "</Answer>", "#### ", "The answer is ", "\\begin{pmatrix}",
-    "\\end{pmatrix}", "&", "\\\\", "\\%", "%", "$", "^\\circ", "\\log_", "\\sin", "|", "0", "1", "2", "10", "99",
-    "1e9", "10^{10^{10}}", "9" * 30, ".", " ", "\n", "\\left(", "\\right)", "and", "or", "\u0660", "\u00b2", "\x00",
-    "\ud7ff", "\U0001f600", "__import__('os')", "lambda: 0", "Question:",
-)  # fmt: skip
-
-
-def fuzzed(golds: Sequence[str], rng: random.Random) -> str:
-    """One hostile string: a mutated gold, LaTeX parts in any order, one part many times, or noise."""
-    kind = rng.random()
-    if kind < 0.4:
-        text = list(rng.choice(golds))
-        for _ in range(rng.randint(1, 4)):
-            place = rng.randrange(len(text) + 1)
-            text[place : place + rng.randint(0, 2)] = rng.choice(_PARTS)
-        return "".join(text)
-    if kind < 0.8:
-        return "".join(rng.choices(_PARTS, k=rng.randint(1, 25)))
-    if kind < 0.85:
-        return rng.choice(_PARTS) * rng.randint(2, 400)
-    return "".join(chr(rng.choice((rng.randrange(32, 127), rng.randrange(0xD7FF)))) for _ in range(rng.randint(0, 40)))
-
-
-def fuzz(golds: Sequence[str], count: int, seed: int) -> list[dict[str, object]]:
-    """Check `count` strings; returns those that raised, were slow, or came with too much memory."""
-    warm_up()
-    rng, failures, slowest = random.Random(seed), [], 0.0
-    outcomes: Counter[str] = Counter()
-    with progress("fuzz", count, "strings") as advance:
-        for number in range(count):
-            text, gold = fuzzed(golds, rng), rng.choice((rng.choice(golds), fuzzed(golds, rng)))
-            start = time.perf_counter()
-            try:
-                extract(text)
-                outcomes[compare(text, gold).outcome] += 1
-                failure = ""
-            except Exception as raised:
-                failure = f"{type(raised).__name__}: {raised}"
-            took = time.perf_counter() - start
-            slowest = max(slowest, took)
-            if took > FUZZ_LIMIT_S:
-                failure = f"{took:.1f} s"
-            if failure:
-                failures.append({"text": text, "gold": gold, "failure": failure})
-            if number % 100 == 99:
-                advance(100, f"slowest {slowest:.2f} s")
-    peak = peak_bytes()
-    if peak > FUZZ_LIMIT_BYTES:
-        failures.append({"failure": f"{peak / 2**30:.2f} GB"})
-    print(f"fuzz: {count} strings, {dict(outcomes)}, slowest {slowest:.2f} s, {peak / 2**30:.2f} GB at most")
-    return failures
-
-
-def peak_bytes() -> int:
-    """The most memory that this process, or a living descendant of it, has ever held (Linux)."""
-    family, found = {os.getpid()}, True
-    parents = dict(_parents())
-    while found:
-        found = {pid for pid, parent in parents.items() if parent in family and pid not in family}
-        family |= found
-    return max(_high_water(pid) for pid in family)
-
-
-def _parents() -> Iterator[tuple[int, int]]:
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            yield int(folder.name), int((folder / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-
-
-def _high_water(pid: int) -> int:
-    try:
-        status = Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return 0
-    found = re.search(r"VmHWM:\s+(\d+) kB", status)
-    return int(found[1]) * 1024 if found else 0
+    print(f"{name}: {said.count(outcome)} of {len(said)} pairs, 95 % interval [{low:.3f}, {high:.3f}] %")
+    print(f"figure {name} = {said.count(outcome)} pairs{goal}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -568,6 +488,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help=f"{QUICK_PAIRS} pairs and {QUICK_FUZZ} fuzzed strings")
     parser.add_argument("--pairs", type=int, help="pairs in all (default 20000)")
     parser.add_argument("--fuzz", type=int, help="fuzzed strings (default 100000); 0 for none")
+    parser.add_argument("--share", type=share, default=(1, 1), help="fuzz only this share of them, e.g. 1/2")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, default=Path("runs/benchmarks/answers.disagreements.jsonl"))
     options = parser.parse_args(arguments)
@@ -583,10 +504,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
         }
         report({name: measure(name, pairs) for name, pairs in made.items()}, options.output)
     if strings:
-        failures = fuzz(expressions, strings, options.seed)
-        print(f"figure fuzz_failures = {len(failures)} of {strings} strings (goal <= 0)")
-        for failure in failures[:20]:
-            print(json.dumps(failure)[:400])
+        file = answers_fuzz.path(options.output.parent, options.share)
+        keep = None if options.quick else file
+        tally = answers_fuzz.fuzz(expressions, strings, options.seed, options.share, keep)
+        answers_fuzz.report(options.output.parent, tally)
+
+
+def share(text: str) -> tuple[int, int]:
+    """1/2 is the first of two shares."""
+    found = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not found or not 1 <= int(found[1]) <= int(found[2]):
+        raise argparse.ArgumentTypeError("a share is 1/2 or 2/2, for example")
+    return int(found[1]), int(found[2])
 
 
 if __name__ == "__main__":

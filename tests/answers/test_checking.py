@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from redink.answers import DEFAULT, Switches, compare, compare_async, compare_many
 from redink.answers import checking as checking_module
 from redink.answers.workers import Starting
+from redink.types import Verdict
 
 
 @pytest.mark.parametrize(
@@ -136,6 +137,33 @@ def test_many_pairs_come_back_in_order_and_each_is_worked_on_once(monkeypatch: p
     assert [verdict.right for verdict in verdicts] == [True, False] * 300
     assert len(worked) == 2
     assert sum(told) == 600 and len(told) > 1
+
+
+def test_questions_to_workers_do_not_wait_for_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two questions are under way at once: each waits until the other has come. The same question is asked once."""
+    both, asked = threading.Barrier(2), []
+
+    class Two:
+        most = 2
+
+        def look(self, answer: str, gold: str) -> Verdict:
+            asked.append((answer, gold))
+            both.wait(timeout=10)
+            return Verdict(outcome="right", reason=answer + gold, method="sympy")
+
+    monkeypatch.setattr(checking_module, "POOL", Two())
+    pairs = [("\\int_0^8 x dx", "32"), ("5", "5"), ("\\int_0^6 x dx", "18"), ("\\int_0^8 x dx", "32"), ("5", "6")]
+    told: list[int] = []
+    verdicts = compare_many(pairs, DEFAULT, lambda units=1, note="": told.append(units))
+    assert [verdict.outcome for verdict in verdicts] == ["right", "right", "right", "right", "wrong"]
+    assert "0^8" in verdicts[0].reason and "0^6" in verdicts[2].reason
+    assert len(asked) == 2 and sum(told) == len(pairs)
+
+
+def test_long_pairs_are_not_remembered() -> None:
+    before = checking_module._remembered_look.cache_info().currsize
+    assert compare("x+1" + " " * 300, "1+x").right
+    assert checking_module._remembered_look.cache_info().currsize == before
 
 
 def test_switches_are_part_of_what_is_remembered() -> None:

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redink.answers.quantities import convertible, read_quantity, read_unit, singular
+from redink.answers.quantities import read_quantity
+from redink.answers.units import convertible, read_unit, singular
 
 VALUES = [
     ("36 km/h", "10"),

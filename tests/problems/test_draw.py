@@ -114,16 +114,19 @@ def test_an_id_borne_in_two_sets_is_refused(tmp_path: Path) -> None:
 
 def test_published_sets_are_drawn_from_their_own_splits(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from redink.problems import draw
-    from redink.types import Problem
+    from redink.types import Problem, Quarantined
 
     asked: list[tuple[str, str, Path | None]] = []
 
-    def load(source: str, *, data_dir: Path | None, split: str) -> list[Problem]:
+    def load(source: str, *, data_dir: Path | None, split: str, set_aside: list[Quarantined]) -> list[Problem]:
         asked.append((source, split, data_dir))
+        set_aside.append(Quarantined(problem_id=f"{split}/empty", stage="problems", reason="empty_gold", raw="{}"))
         return [Problem(id=f"{split}/{n}", question=f"{split} {n}?", answer="1") for n in range(30)]
 
     monkeypatch.setattr(draw, "load_problems", load)
-    sets = draw_sets(["gsm8k"], (), Sizes(10, 10, 10), seed=0, data_dir=tmp_path)
+    held: list[Quarantined] = []
+    sets = draw_sets(["gsm8k"], (), Sizes(10, 10, 10), seed=0, data_dir=tmp_path, set_aside=held)
+    assert [row.problem_id for row in held] == ["test/empty", "train/empty"]
     assert asked == [("gsm8k", "test", tmp_path), ("gsm8k", "train", tmp_path), ("gsm8k", "train", tmp_path)]
     assert all(row.id.startswith("test/") for row in sets.evaluation)
     assert all(row.id.startswith("train/") for row in (*sets.thoughts, *sets.errors))

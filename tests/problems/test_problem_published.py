@@ -12,7 +12,7 @@ import pytest
 from redink.failures import BadInput, Failure
 from redink.problems import load_problems, refuse_overlap
 from redink.problems.published import last_boxed
-from redink.types import Problem
+from redink.types import Problem, Quarantined
 
 REAL = Path(__file__).parents[2].parent / "shared" / "data"
 needs_real_data = pytest.mark.skipif(
@@ -64,7 +64,14 @@ def test_math_leaves_out_what_cannot_serve(tmp_path: Path) -> None:
     ]
     write(tmp_path, "math_train", train)
     write(tmp_path, "math_test", [math_row("stands in  BOTH", "3"), math_row("Find $x + 1$.", "5")])
-    found = load_problems("math", data_dir=tmp_path)
+    held: list[Quarantined] = []
+    found = load_problems("math", data_dir=tmp_path, set_aside=held)
+    assert [(row.problem_id, row.reason) for row in held] == [
+        ("math/train/2", "empty_gold"),
+        ("math/train/1", "stands_in_test"),
+    ]
+    assert json.loads(held[0].raw) == train[2]
+    assert len(found) + len(held) == len(train)
     assert [(row.id, row.answer, row.level) for row in found] == [
         ("math/train/0", "2", "Level 4"),
         ("math/train/3", "4", None),
@@ -182,7 +189,9 @@ def test_real_gsm8k(split: str, count: int) -> None:
 
 @needs_real_data
 def test_real_math() -> None:
-    train, test = (load_problems("math", data_dir=REAL, split=split) for split in ("train", "test"))
+    held: list[Quarantined] = []
+    train, test = (load_problems("math", data_dir=REAL, split=split, set_aside=held) for split in ("train", "test"))
+    assert Counter(row.reason for row in held) == {"empty_gold": 2, "stands_in_test": 4}
     # 7500 rows, less 2 that end in \boxed{} and 4 that stand in test too, two of these in another spelling of LaTeX
     assert (len(train), len(test)) == (7494, 5000)
     assert Counter(row.level for row in train)[None] == 2

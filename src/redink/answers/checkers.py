@@ -34,8 +34,9 @@ from pydantic import ValidationError
 
 from redink.answers.checking import compare_many
 from redink.answers.extraction import extract
-from redink.answers.quantities import PERCENT, Quantity, convertible, read_quantity
+from redink.answers.quantities import HUNDREDTH, Quantity, read_quantity
 from redink.answers.switches import DEFAULT, Switches
+from redink.answers.units import convertible
 from redink.failures import BadRecipe
 from redink.progress import Advance, quiet
 from redink.types import Outcome, Problem, Verdict
@@ -220,7 +221,7 @@ class NumericChecker(_Checking):
         if self.units_required and (given.unit is None) != (gold.unit is None):
             return Verdict(outcome="wrong", reason="one side has no unit", method="numeric")
         unit = given.unit or gold.unit
-        converted = unit == PERCENT and self._near(given.value, gold, in_base_units=True)
+        converted = unit == HUNDREDTH and self._near(given.value, gold, in_base_units=True)
         return self._verdict(converted or self._near(given.number, gold), gold)
 
     def _near(self, number: Fraction, gold: Quantity, *, in_base_units: bool = False) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from fractions import Fraction
 from typing import NamedTuple
 
-from redink.answers.latex import Token, TooLarge, Unreadable, Unsupported
+from redink.answers.latex import Token, TooLarge, Undecided, Unreadable, Unsupported
 
 MOST_NODES = 600
 MOST_DEEP = 60
@@ -133,21 +133,36 @@ class _Reader:
         return node
 
     def term(self) -> Node:
-        mixed = self._mixed()
-        left = mixed if mixed is not None else self.power()
+        slashed = self._mixed_with_slash()
+        left = slashed if slashed is not None else self._power_or_mixed()
         while True:
             if self.is_op("*") or self.is_cmd("cdot", "times"):
-                self.at += 1
-                left = self.made(Node("mul", (left, self._factor())))
+                left = self.made(_multiplied(left, self.take().text, self._factor()))
             elif self.is_op("/") or self.is_cmd("div"):
                 self.at += 1
-                left = self.made(Node("div", (left, self._factor())))
+                left = self.made(Node("div", (left, self._divisor())))
             elif self.starts():
                 if self._is_number() and self.tokens[self.at - 1].kind == "num":
                     raise Unreadable("two numbers side by side")
-                left = self.made(Node("mul", (left, self.power())))
+                left = self.made(Node("mul", (left, self._power_or_mixed())))
             else:
                 return left
+
+    def _divisor(self) -> Node:
+        r"""What stands below a slash; AB/CD is a ratio of lengths.
+
+        `E/kT` may divide by k or by kT, `1/2\frac{1}{3}` by 2 or by 2 1/3.
+        """
+        token, start = self.peek(), self.at
+        if token is not None and token.kind == "word" and len(token.text) == 2 and token.text.isupper():
+            self.at += 1
+            return self.made(Node("mul", tuple(Node("name", name=letter) for letter in token.text)))
+        node = self._factor()
+        if node.op == "num" and self.at - start > 2 and self.tokens[start].kind == "num":
+            raise Undecided("a mixed number after a division")
+        if names_in(node) and self.tokens[self.at - 1].text != ")" and self.starts():
+            raise Undecided("a product after a division")
+        return node
 
     def _factor(self) -> Node:
         """What may stand after an operator: a power, also with a sign of its own."""
@@ -159,36 +174,52 @@ class _Reader:
             inner = self._factor()
             self.deep -= 1
             return self.made(Node("neg", (inner,))) if sign == "-" else inner
-        return self.power()
+        return self._power_or_mixed()
 
     def _is_number(self) -> bool:
         token = self.peek()
         return token is not None and token.kind == "num"
 
-    def _mixed(self) -> Node | None:
-        r"""`1\frac{1}{2}` and `1 1/2`: a whole number, then a proper fraction of whole numbers."""
-        first = self.peek()
-        if first is None or first.kind != "num" or not first.text.isdigit():
+    def _mixed_with_slash(self) -> Node | None:
+        """`1 1/2`: a whole number, then a proper fraction of whole numbers."""
+        texts = [token.text for token in self.tokens[self.at : self.at + 4]]
+        if len(texts) < 4 or texts[2] != "/" or not all(text.isdigit() for text in (texts[0], texts[1], texts[3])):
             return None
-        below = self._proper_fraction()
-        if below is None:
+        if not 0 < int(texts[1]) < int(texts[3]) or self.is_op("^", "_", "!", ahead=4):
             return None
-        top, bottom, used = below
-        self.at += 1 + used
-        return self.made(num(number(first.text) + Fraction(top, bottom)))
+        self.at += 4
+        return self.made(num(int(texts[0]) + Fraction(int(texts[1]), int(texts[3]))))
 
-    def _proper_fraction(self) -> tuple[int, int, int] | None:
-        """(numerator, denominator, tokens used) of a proper fraction after the next token."""
-        if self.is_cmd("frac", ahead=1):
-            digits, used = _frac_digits(self.tokens[self.at + 2 : self.at + 9])
-        else:
-            digits, used = _slash_digits(self.tokens[self.at + 1 : self.at + 4])
-        if digits is None or not 0 < digits[0] < digits[1]:
-            return None
-        follows = self.peek(1 + used + self.is_cmd("frac", ahead=1))
-        if follows is not None and follows.kind == "op" and follows.text in {"^", "_", "!"}:
-            return None
-        return digits[0], digits[1], used + self.is_cmd("frac", ahead=1)
+    def _power_or_mixed(self) -> Node:
+        r"""A power, or the mixed number `1\frac{1}{2}`: a whole number directly before a proper fraction of such.
+
+        Before an improper fraction, or one that is raised, it may be meant as a mixed number or as a product.
+        """
+        whole = self._is_whole_group()
+        node = self.power()
+        if not whole or node.op != "num" or not (self.is_cmd("frac") or self._is_braced_fraction()):
+            return node
+        fraction = self.power()
+        top, bottom = _parts(fraction)
+        if top is None or bottom is None:
+            return self.made(Node("mul", (node, fraction)))
+        if fraction.op != "div" or not 0 <= top < bottom:
+            raise Undecided("a whole number before an improper fraction")
+        return self.made(num(node.value + top / bottom))
+
+    def _is_whole_group(self) -> bool:
+        """Whether a whole number stands next, bare or in braces (which do not show)."""
+        ahead = 0
+        while self.is_op("{", ahead=ahead):
+            ahead += 1
+        token = self.peek(ahead)
+        return token is not None and token.kind == "num" and token.text.isdigit()
+
+    def _is_braced_fraction(self) -> bool:
+        ahead = 0
+        while self.is_op("{", ahead=ahead):
+            ahead += 1
+        return ahead > 0 and self.is_cmd("frac", ahead=ahead)
 
     def starts(self) -> bool:
         """Whether the next token can begin a factor."""
@@ -316,6 +347,8 @@ class _Reader:
         if self.is_op("_"):
             self.at += 1
             return self._indexed(name)
+        if name in {"nabla", "partial"}:
+            raise Undecided("an operator")
         if name in {"e", "i"}:
             return Node("const", name=name)
         if self.is_op("(") and (name[0] in CALLED or self._is_at_a_point()):
@@ -495,10 +528,16 @@ class _Reader:
     def _unbracketed_product(self) -> Node:
         if self.is_cmd(*FUNCTIONS):
             return self.primary()
-        node = self.power()
+        node = self._power_or_mixed()
         while self.starts() and not self.is_cmd(*FUNCTIONS) and not self.is_op("(", "["):
-            node = self.made(Node("mul", (node, self.power())))
+            node = self.made(Node("mul", (node, self._power_or_mixed())))
         return node
+
+
+def _multiplied(left: Node, sign: str, right: Node) -> Node:
+    if sign == "times" and any(name.startswith("vec ") for name in names_in(left) | names_in(right)):
+        raise Undecided("a cross product")
+    return Node("mul", (left, right))
 
 
 def _added(left: Node, sign: str, right: Node) -> Node:
@@ -510,24 +549,13 @@ def _added(left: Node, sign: str, right: Node) -> Node:
     return Node("add", (left, Node("pm", (right,), sign)))
 
 
-def _frac_digits(after: list[Token]) -> tuple[tuple[int, int] | None, int]:
-    r"""The two whole numbers after `\frac` and the tokens they take, if that is all they are."""
-    texts = [token.text for token in after]
-    match texts:
-        case ["{", top, "}", "{", bottom, "}", *_] if top.isdigit() and bottom.isdigit():
-            return (int(top), int(bottom)), 6
-        case [both, *_] if len(both) == 2 and both.isdigit():
-            return (int(both[0]), int(both[1])), 1
-        case [top, "{", bottom, "}", *_] if len(top) == 1 and top.isdigit() and bottom.isdigit():
-            return (int(top), int(bottom)), 4
-    return None, 0
-
-
-def _slash_digits(after: list[Token]) -> tuple[tuple[int, int] | None, int]:
-    match [token.text for token in after]:
-        case [top, "/", bottom] if top.isdigit() and bottom.isdigit():
-            return (int(top), int(bottom)), 3
-    return None, 0
+def _parts(fraction: Node) -> tuple[Fraction | None, Fraction | None]:
+    """The whole numbers of a fraction, also under a power, a factorial or a sign of degrees; None for anything else."""
+    while fraction.op in {"pow", "fact", "degree"}:
+        fraction = fraction.args[0]
+    if fraction.op != "div" or any(part.op != "num" or part.value.denominator > 1 for part in fraction.args):
+        return None, None
+    return fraction.args[0].value, fraction.args[1].value
 
 
 def _repeating(text: str, digits: str) -> Fraction:

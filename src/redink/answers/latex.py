@@ -10,6 +10,8 @@ import re
 import unicodedata
 from typing import NamedTuple
 
+from redink.answers.units import read_unit
+
 LONGEST = 2000
 DEEPEST = 40
 MOST_DIGITS = 400
@@ -21,6 +23,10 @@ class Unreadable(Exception):
 
 class Unsupported(Unreadable):
     """Mathematics that our reader leaves to the worker, e.g. an integral."""
+
+
+class Undecided(Unsupported):
+    """Neither equal nor different by anything we know; for a person or a judge, not for the worker."""
 
 
 class TooLarge(Exception):
@@ -49,6 +55,7 @@ UNICODE = {
     "μ": r"\mu ", "µ": r"\mu ", "φ": r"\phi ", "ω": r"\omega ", "σ": r"\sigma ", "ρ": r"\rho ", "τ": r"\tau ",
     "ε": r"\epsilon ", "Δ": r"\Delta ", "Ω": r"\Omega ", "⟨": r"\langle ", "⟩": r"\rangle ", "⌊": r"\lfloor ",
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "∀": r"\forall ", "∃": r"\exists ", "→": r"\to ",
+    "\u00c5": " angstrom ", "\u212b": " angstrom ",
     "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "\u200b": "", "\ufeff": "", "％": "%", "，": ", ",
 }  # fmt: skip
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
@@ -67,6 +74,7 @@ _LOOKS = re.compile(
 _LOOKS_DOT = re.compile(r"\\right\s?\.")
 _THIN = re.compile(r"\\[!]")
 _SPACE = re.compile(r"(?<!\\)\\[,;:> \n]|~|\s+")
+_STOP_INSIDE = re.compile(r"(?<![.\\])\.\s?\$(?=\s?\.?\s?$)")
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]|\$\$")
 _PRIMES = re.compile(r"\^\s?\{?\s?((?:\\prime(?![a-zA-Z])\s?)+)\}?")
 _BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s?(?=\{)")
@@ -84,7 +92,13 @@ _SAME = {
 
 WORDS_OF_TEXT = r"text|textbf|textit|textrm|textsf|textnormal|mbox|hbox|emph|textup"
 STYLES = "mathrm|operatorname|mathbf|mathit|mathsf|boldsymbol|mathcal|mathbb|vec|rm|bm|overrightarrow|operatorname\\*"
-_TEXT = re.compile(rf"\\(?P<name>{WORDS_OF_TEXT}|{STYLES})\s?\{{(?P<content>[^{{}}]{{0,400}})\}}")
+_TEXT = re.compile(
+    rf"\\(?P<name>{WORDS_OF_TEXT}|{STYLES})\s?\{{(?P<content>(?:[^{{}}]|\^\s?\{{[-+\d\s]{{1,8}}\}}){{0,400}})\}}"
+)
+_MICRO = re.compile(r"\\mu\s*\\(text|mathrm)\s?\{\s*(?=[a-zA-Z])")
+_MICRO_INSIDE = re.compile(r"\\mu\s*(?=[a-zA-Z])")
+_ANGSTROM = re.compile(r"\\AA(?![a-zA-Z])|\\mathring\s?\{\s?(?:\\mathrm\s?\{)?\s?A\s?\}?\s?\}")
+_ENDS_UNIT = re.compile(r"\s*(?:$|[/^),.;\]}]|\\(?:cdot|times|mathrm|text|\}|\])|and\b|or\b)")
 _INLINE = re.compile(r"[\s\d.,()+\-*/]*(?:\(?[A-Z]\)?(?:\s?,\s?\(?[A-Z]\)?)*)?[\s\d.,()]*")
 
 GREEK = frozenset({
@@ -116,6 +130,7 @@ def clean(text: str) -> str:
     text = _HIDDEN_COMMA.sub("", text)
     text = _DELIMITER.sub(" ", _THIN.sub("", text))
     text = _PRIMES.sub(lambda found: "'" * found[1].count("prime"), _LOOKS_DOT.sub(" ", text))
+    text = _ANGSTROM.sub(" angstrom ", _MICRO.sub(r"\\\1{\\mu ", text))
     text = _BINOMIAL.sub(r"\\binom", _FRACTION.sub(r"\\frac", _LOOKS.sub(" ", text)))
     return _punctuated(_SPACE.sub(" ", _BOX.sub("", text)).strip())
 
@@ -144,7 +159,7 @@ def _from_unicode(text: str) -> str:
 
 def _punctuated(text: str) -> str:
     """Without the stop or comma that ends a sentence, also just inside closing dollar signs; `...` stays."""
-    text = _undollared(text).strip()
+    text = _undollared(_STOP_INSIDE.sub("$", text)).strip()
     while text[-1:] in {".", ",", ";", ":"} and not text.endswith(("..", "\\,", "\\;", "\\:")):
         text = text[:-1].rstrip()
     return text
@@ -188,7 +203,7 @@ def _spans(text: str) -> list[tuple[int, int, list[Token]]]:
     while position < len(text):
         words = _TEXT.match(text, position) if text[position] == "\\" else None
         if words:
-            spans.append((words.start(), words.end(), _text_tokens(words["name"], words["content"])))
+            spans.append((words.start(), words.end(), _unit_or_text(words, text, spans)))
             position = words.end()
             continue
         found = _PIECE.match(text, position)
@@ -200,15 +215,33 @@ def _spans(text: str) -> list[tuple[int, int, list[Token]]]:
     return spans
 
 
+def _unit_or_text(found: re.Match[str], text: str, before: list[tuple[int, int, list[Token]]]) -> list[Token]:
+    r"""`5\mathrm{K}`, `9.8\mathrm{m/s^2}`: upright letters between a number and an end are a unit."""
+    content = _MICRO_INSIDE.sub("µ", found["content"]).strip()
+    if found["name"] in _UPRIGHT and before and _ENDS_UNIT.match(text, found.end()) and _is_unit(content):
+        last = before[-1][2][-1] if before[-1][2] else None
+        if last is not None and (last.kind in {"num", "text"} or last.text in {"}", ")", "%", "/", "cdot", "times"}):
+            return [Token("text", content)]
+    return _text_tokens(found["name"], content)
+
+
+_ARROWS, _BOLD = frozenset({"vec", "overrightarrow"}), frozenset({"mathbf", "boldsymbol", "bm"})
+_UPRIGHT = frozenset({"mathrm", "rm", "text", "textrm"})
+
+
+def _is_unit(content: str) -> bool:
+    return not content[:1].isdigit() and read_unit(content.replace("\\", " ")).known
+
+
 def _text_tokens(name: str, content: str) -> list[Token]:
     """What a text command holds: words, a mathematical name, or plain numbers and choices, which need no command."""
     content = content.replace("\\", " ").strip()
     styled = re.fullmatch(STYLES, name) is not None
     if name == "mathbb":
         return [Token("cmd", f"bb{content}")]
-    if name in {"vec", "overrightarrow", "mathcal", "boldsymbol", "bm", "mathbf", "mathit"} or (
-        styled and content in NAMED
-    ):
+    if re.fullmatch(r"[A-Za-z]" if name in _BOLD else r"[A-Za-z]['\w]{0,8}", content) and name in _BOLD | _ARROWS:
+        return [Token("sym", f"vec {content}")]
+    if name in _ARROWS | _BOLD | {"mathcal", "mathit"} or (styled and content in NAMED):
         return tokens(content)
     if styled and (re.fullmatch(r"[eidA-Z]|[A-Z]{2}", content) or re.search(r"\d", content)):
         return tokens(content)

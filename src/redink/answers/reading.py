@@ -7,13 +7,25 @@ frozen tuple, so that a gold answer is read once.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
+from itertools import pairwise
 from typing import NamedTuple
 
 from redink.answers.expressions import Node, names_in, num, number, parse
-from redink.answers.latex import NAMED, WORDS_OF_TEXT, Token, TooLarge, Unreadable, Unsupported, clean, tokens
-from redink.answers.units import CURRENCY, PERCENT, PLAIN, SCALES, Unit, read_unit
+from redink.answers.latex import (
+    NAMED,
+    WORDS_OF_TEXT,
+    Token,
+    TooLarge,
+    Undecided,
+    Unreadable,
+    Unsupported,
+    clean,
+    tokens,
+)
+from redink.answers.units import CURRENCY, PERCENT, PLAIN, SCALES, Unit, product, read_unit
 
 MOST_ITEMS = 200
 MOST_SIGNS = 4
@@ -172,13 +184,27 @@ _EMPTY = frozenset(
 )  # fmt: skip
 _ALL_REALS = frozenset({"all real numbers", "all reals", "any real number", "the real numbers", "all real"})
 _ORDINAL_UNIT = Unit(words=frozenset({"in order"}))
-_TEMPERATURES = {frozenset({"c"}): read_unit("celsius"), frozenset({"f"}): read_unit("fahrenheit")}
+_TEMPERATURES = {read_unit("C"): read_unit("celsius"), read_unit("F"): read_unit("fahrenheit")}
 _SMALL_WORDS = frozenset({
     "no", "on", "is", "as", "it", "at", "to", "of", "or", "so", "go", "do", "if", "in", "we", "he", "us", "up",
     "am", "an", "by", "me", "my", "be", "ok", "hi", "ye", "pi", "red", "odd", "one", "two", "six", "ten", "yes",
     "day", "max", "min", "all", "any", "not", "and", "the", "was", "saw", "now", "won", "god", "dog", "tea", "eat",
     "ate", "act", "cat", "arm", "ram", "new", "old", "big", "end", "due",
 })  # fmt: skip
+_CHANGING = frozenset({
+    "not", "no", "plus", "minus", "times", "divided", "over", "choose", "squared", "cubed", "factorial", "factor",
+    "factors", "mod", "modulo", "modulus", "half", "halves", "third", "thirds", "quarter", "quarters", "fourths",
+    "fifths", "sixths", "eighths", "tenths", "hundredths", "thousandths", "because", "since", "which", "that", "if",
+    "when", "where", "unless", "except", "but", "than", "and", "or", "higher", "lower", "greater", "larger", "smaller",
+    "above", "below", "under", "beyond", "negative", "positive", "loss", "zero", "off", "root", "power", "powers",
+    "multiple", "multiples", "to", "through", "between", "until", "into", "equals", "equal", "solution", "solutions",
+    "wrong", "false", "impossible", "base", "binary", "infinity", "infinite", "infinitely", "raised", "log", "per",
+    "mean", "either", "neither", "nor", "without", "instead", "otherwise", "for", "all", "every", "any", "at", "least",
+    "most", "up", "approximately", "nearly", "almost",
+}) - {"per", "all", "at", "up", "mean", "approximately", "every", "for"}  # fmt: skip
+"""Words after a number that may change what it says: with one of them it is no longer surely that number."""
+_LOOSE = re.compile(r"(?<![\w^-])(?:[b-np-zB-Z](?!\w)|\d)(?![.'])")
+"""A lone letter or a number among the words of a unit."""
 _PRODUCTS = ("abcd", "xyz", "pqrs", "klmn", "rst", "uvw")
 
 
@@ -246,7 +272,7 @@ def _wording(looks: str) -> Value | None:
     if words in _ALL_REALS and not re.search(r"\d", looks):
         return Reals()
     if found := _COUNTED.fullmatch(looks):
-        return Scalar(num(number(found[1].replace(",", ""))), read_unit(found[2]))
+        return Scalar(num(number(found[1].replace(",", ""))), _unit_of(found[2]))
     if words in NUMERALS and looks.lower() == words:
         return Scalar(num(NUMERALS[words]))
     if found := _ORDINAL.fullmatch(looks):
@@ -402,7 +428,7 @@ def _separator(token: Token) -> str:
         word = token.text.lower().strip(" ,")
         return word if word in {"and", "or"} else ""
     if token.kind == "cmd":
-        return {"land": "and", "lor": "or", "\\": ","}.get(token.text, "")
+        return {"land": "land", "lor": "lor", "\\": ","}.get(token.text, "")
     return ""
 
 
@@ -437,6 +463,12 @@ def _divided(found: list[Token], marks: frozenset[str]) -> tuple[list[list[Token
 
 def _several(parts: list[list[Token]], separators: set[str]) -> Value:
     values = [_value(part) for part in parts]
+    if separators & {"land", "lor"}:
+        if not all(isinstance(value, Comparison | Named) for value in values):
+            raise Undecided("a logical formula")
+        separators = {{"land": "and", "lor": "or"}.get(separator, separator) for separator in separators}
+    if separators == {"and"} and (summed := _summed(values)):
+        return summed
     if separators <= {"or", ","} and "or" in separators and any(isinstance(value, Comparison) for value in values):
         return Union(tuple(values))
     if all(isinstance(value, Comparison) for value in values):
@@ -692,6 +724,8 @@ def _scalar(found: list[Token]) -> Scalar:
     core, suffix = _core(found)
     if not core:
         raise Unreadable("there is no value")
+    if compound := _compound(core, suffix):
+        return compound
     scale, percent, unit = _suffix(suffix)
     if core[-1].text == "%" and core[-1].kind == "op":
         core, percent = core[:-1], True
@@ -701,10 +735,43 @@ def _scalar(found: list[Token]) -> Scalar:
     node, degrees = _undegreed(node)
     if degrees:
         unit = _degree_unit(degrees, unit)
-    if currency and unit is None:
-        unit = read_unit(currency)
+    if currency:
+        unit = _priced(read_unit(currency), unit)
     node = Node("mul", (node, num(scale))) if scale != 1 else node
     return Scalar(node, unit, percent, None if scale != 1 else _written(core))
+
+
+def _priced(currency: Unit, unit: Unit | None) -> Unit:
+    """$5 is 5 dollars, and $5 per hour is 5 dollars per hour; $5 dollars says it twice."""
+    if unit is None or unit.bases == currency.bases:
+        return currency
+    return product(currency, unit) if unit.known else unit
+
+
+def _compound(core: list[Token], suffix: list[Token]) -> Scalar | None:
+    """5 feet 3 inches: whole numbers with ever smaller units of one kind, as their sum in the first unit."""
+    starts = [place for place, token in enumerate(suffix) if token.kind == "num" and suffix[place - 1].kind != "op"]
+    if not starts or len(core) != 1 or core[0].kind != "num" or suffix[0].kind == "num":
+        return None
+    bounds = [0, *starts, len(suffix)]
+    pieces = [suffix[start:end] for start, end in pairwise(bounds)]
+    numbers = [core[0], *(piece[0] for piece in pieces[1:])]
+    names = [pieces[0], *(piece[1:] for piece in pieces[1:])]
+    return _summed([Scalar(parse([token]), _suffix(name)[2]) for token, name in zip(numbers, names, strict=True)])
+
+
+def _summed(parts: Sequence[Value]) -> Scalar | None:
+    """One quantity of parts in ever smaller known units of one kind, whole but for the last."""
+    units = [part.unit for part in parts if isinstance(part, Scalar) and part.unit is not None and part.unit.known]
+    values = [part.node.value for part in parts if isinstance(part, Scalar) and part.node.op == "num"]
+    if len(units) != len(parts) or len(values) != len(parts) or len({unit.bases for unit in units}) != 1:
+        return None
+    if not units[0].bases or any(one.factor <= other.factor for one, other in pairwise(units)):
+        return None
+    if any(value.denominator > 1 for value in values[:-1]):
+        return None
+    total = sum((value * unit.factor for value, unit in zip(values, units, strict=True)), Fraction(0))
+    return Scalar(num(total / units[0].factor), units[0])
 
 
 def _without_currency(found: list[Token]) -> tuple[list[Token], str]:
@@ -716,10 +783,18 @@ def _without_currency(found: list[Token]) -> tuple[list[Token], str]:
 
 def _core(found: list[Token]) -> tuple[list[Token], list[Token]]:
     """The expression, and the tokens of its unit or words."""
-    for place in range(1, len(found)):
-        if _begins_unit(found, place) and all(_may_follow(token) for token in found[place:]):
+    first = next((place for place, token in enumerate(found) if _is_valued(token)), len(found))
+    tail = len(found)
+    while tail and _may_follow(found[tail - 1]):
+        tail -= 1
+    for place in range(max(first + 1, tail), len(found)):
+        if _begins_unit(found, place):
             return _trimmed(found[:place]), found[place:]
     return found, []
+
+
+def _is_valued(token: Token) -> bool:
+    return token.kind in {"num", "sym"} or token.text in {")", "}", "pi"}
 
 
 def _trimmed(core: list[Token]) -> list[Token]:
@@ -731,12 +806,12 @@ def _trimmed(core: list[Token]) -> list[Token]:
 
 def _begins_unit(found: list[Token], place: int) -> bool:
     token = found[place]
-    if not any(before.kind in {"num", "sym"} or before.text in {")", "}", "pi"} for before in found[:place]):
-        return False
     if token.kind == "text":
         return found[place - 1].text not in {"_", "^"}
     if token.kind == "word" and found[place - 1].text not in {"_", "^", "+"}:
-        return token.text.lower() in PLAIN | PERCENT | SCALES.keys() | {"sq", "cu"} or (
+        if token.text == "in":
+            return not token.glued and (place == len(found) - 1 or found[place + 1].kind in {"word", "text"})
+        return token.text.lower() in PLAIN | PERCENT | SCALES.keys() | {"sq", "cu", "per"} or (
             len(token.text) > 3 and not _is_product(token.text) and token.text not in NAMED
         )
     return False
@@ -760,7 +835,15 @@ def _suffix(suffix: list[Token]) -> tuple[int, bool, Unit | None]:
         if len(words) == 1 and words[0].lower() in {"point", "points"}:
             words = []
     rest = " ".join(words).strip(" (){}[].,")
-    return scale, percent, read_unit(" ".join(words)) if rest else None
+    return scale, percent, _unit_of(" ".join(words)) if rest else None
+
+
+def _unit_of(text: str) -> Unit:
+    """The unit or the words after a number; raises `Undecided` for words that may change what the number says."""
+    unit = read_unit(text)
+    if not unit.known and (_CHANGING & set(re.findall(r"[a-z]+", text.lower())) or _LOOSE.search(text)):
+        raise Undecided("words that may change the number")
+    return unit
 
 
 def _undegreed(node: Node) -> tuple[Node, str]:
@@ -779,7 +862,7 @@ def _undegreed(node: Node) -> tuple[Node, str]:
 def _degree_unit(degrees: str, unit: Unit | None) -> Unit | None:
     if unit is None:
         return read_unit(degrees)
-    return _TEMPERATURES.get(unit.words, unit)
+    return _TEMPERATURES.get(unit, unit)
 
 
 def _written(core: list[Token]) -> Decimal | None:

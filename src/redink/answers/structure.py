@@ -10,7 +10,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 from redink.answers.expressions import Node, names_in, num
-from redink.answers.latex import Unreadable, Unsupported
+from redink.answers.latex import Undecided, Unreadable, Unsupported
 from redink.answers.reading import (
     Bag,
     Based,
@@ -42,10 +42,6 @@ PRINTED_FLOAT_TOLERANCE = Fraction(1, 10**9)
 PROSE = 4
 """From so many words on, two texts that differ may still say the same: undecided."""
 _SETS = (Tuple, Union, Without, Reals, Bag)
-
-
-class Undecided(Unsupported):
-    """Neither equal nor different by anything this module knows; for a person or a judge."""
 
 
 class Comparer(NamedTuple):
@@ -267,6 +263,11 @@ class Comparer(NamedTuple):
         """Whether two expressions with units and percent signs are the same quantity."""
         if has_sign(one.node) != has_sign(other.node):
             return False
+        if _is_arrowed(one.node) != _is_arrowed(other.node):
+            return self._beside_vectors(one, other)
+        return self._same_quantity(one, other)
+
+    def _same_quantity(self, one: Scalar, other: Scalar) -> bool:
         one, other = _with_letter_unit(one, other), _with_letter_unit(other, one)
         try:
             scale = self._scale(one.unit, other.unit)
@@ -282,6 +283,12 @@ class Comparer(NamedTuple):
         if (one.unit or other.unit) and self.switches.units != "ignored":
             return False
         return self._percent(left, other)
+
+    def _beside_vectors(self, one: Scalar, other: Scalar) -> bool:
+        """v beside an arrow over v may be the same letter, or the length."""
+        if self.same_scalar(one._replace(node=_unarrowed(one.node)), other._replace(node=_unarrowed(other.node))):
+            raise Undecided("a vector beside a letter")
+        return False
 
     def _scale(self, one: Unit | None, other: Unit | None) -> Fraction | None:
         """The factor that turns the first unit into the second; None if they do not measure the same."""
@@ -379,6 +386,15 @@ def _letter_unit(node: Node) -> tuple[Node, str] | None:
             above = _letter_unit(left)
             return None if above is None else (above[0], f"{above[1]}/{name}")
     return None
+
+
+def _is_arrowed(node: Node) -> bool:
+    return any(name.startswith("vec ") for name in names_in(node))
+
+
+def _unarrowed(node: Node) -> Node:
+    args = tuple(map(_unarrowed, node.args))
+    return node._replace(args=args, name=node.name.removeprefix("vec "))
 
 
 def _is_within(one: Worth, other: Worth, tolerance: Fraction) -> bool:

@@ -119,6 +119,10 @@ def _num(run: Evaluator, node: Node) -> Number:
     return node.value
 
 
+def _pm(run: Evaluator, node: Node) -> Number:
+    raise Unsupported("a plus-minus sign")
+
+
 def _name(run: Evaluator, node: Node) -> Number:
     return run.point[node.name]
 
@@ -370,7 +374,7 @@ _INEXACT: dict[str, Callable[..., Number]] = {
 }
 _OPS: dict[str, Callable[[Evaluator, Node], Number]] = {
     "add": _add, "mul": _mul, "div": _div, "neg": _neg, "num": _num, "name": _name, "const": _const, "pow": _pow,
-    "root": _root, "fact": _fact, "degree": _degree, "index": _index, "call": _index, "sum": _series,
+    "root": _root, "fact": _fact, "degree": _degree, "index": _index, "call": _index, "sum": _series, "pm": _pm,
     "prod": _series, "fn": _fn,
 }  # fmt: skip
 

@@ -102,7 +102,7 @@ class Pool:
     """Up to `most` workers; `look` may be called from any thread and blocks until it has a verdict."""
 
     def __init__(self, most: int = MOST_WORKERS, seconds: float = SECONDS, memory_bytes: int = MEMORY_BYTES) -> None:
-        self.seconds, self.memory_bytes = seconds, memory_bytes
+        self.most, self.seconds, self.memory_bytes = most, seconds, memory_bytes
         self.room = threading.BoundedSemaphore(most)
         self.lock = threading.Lock()
         self.idle: list[_Worker] = []
@@ -163,7 +163,7 @@ class Pool:
 
     def forget(self) -> None:
         """After a fork of this process: the workers belong to the parent."""
-        self.__init__(MOST_WORKERS, self.seconds, self.memory_bytes)  # type: ignore[misc]
+        self.__init__(self.most, self.seconds, self.memory_bytes)  # type: ignore[misc]
 
 
 def _verdict(found: dict[str, str]) -> Verdict:

@@ -17,6 +17,7 @@ from redink.stages.unfinished import held_so_far
 from redink.types import Quarantined, Row
 
 ENDING = ".quarantine.jsonl"
+SOURCES = "problems"
 UNDER_WAY = ".unfinished.jsonl"
 
 
@@ -51,6 +52,8 @@ def requeue(folder: Path, reason: str, stage: str | None = None, remake: bool = 
     found = quarantined_rows(folder, reason, stage)
     if not found:
         raise Failure(f"{folder}: no row is quarantined as {reason!r}.", _reasons(folder, stage))
+    if SOURCES in found:
+        raise Failure(f"{folder}: rows of the problem sources have no other try.", "Mend the source, or leave them.")
     with Run(folder, Recipe.model_validate_json((folder / "recipe.json").read_text("utf-8"))) as run:
         later = {name: _made_from(folder, name) for name in _first(found)}
         _refuse(run, later, remake)

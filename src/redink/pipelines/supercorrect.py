@@ -36,6 +36,7 @@ from redink.types import (
     OwnCorrection,
     PreferencePair,
     Problem,
+    Quarantined,
     Review,
     Row,
     ThoughtRow,
@@ -108,6 +109,7 @@ class _SuperCorrect:
         if all(file.exists() for file in files):
             return ProblemSets(*(self.run.rows(f"problems.{name}", Problem) for name in names))
         wanted = self.recipe.problems
+        set_aside: list[Quarantined] = []
         sets = draw_sets(
             wanted.sources,
             wanted.evaluation_sources,
@@ -115,7 +117,10 @@ class _SuperCorrect:
             held_out_only=wanted.held_out,
             seed=self.recipe.seed,
             data_dir=data_dir,
+            set_aside=set_aside,
         )
+        if set_aside:
+            self.run.keep("problems.quarantine", lambda: set_aside, Quarantined)
         for name in names:
             self.run.keep(f"problems.{name}", lambda name=name: getattr(sets, name), Problem)  # type: ignore[misc]
         return sets

@@ -12,7 +12,7 @@ from redink.problems.folds import held_out
 from redink.problems.questions import question_key
 from redink.problems.sets import refuse_overlap
 from redink.problems.sources import load_problems
-from redink.types import Problem
+from redink.types import Problem, Quarantined
 
 PUBLISHED_SPLITS = ("gsm8k", "math")
 
@@ -43,41 +43,60 @@ def draw_sets(
     held_out_only: bool = False,
     seed: int = 0,
     data_dir: Path | None = None,
+    set_aside: list[Quarantined] | None = None,
 ) -> ProblemSets:
     """Draw the sets, each mixed evenly from its sources, the same for the same seed.
 
     Published sets give their train split to thoughts and errors and their test split to evaluation. With
-    `held_out_only` the evaluation set holds only questions that the bundled student's pre-training never saw.
+    `held_out_only` the evaluation set holds only questions that the bundled student's pre-training never saw. Rows of
+    the sources that cannot serve are added to `set_aside`, each once.
     Raises `Failure` if a source has too few distinct questions or two sets would overlap.
     """
     taken: set[str] = set()
     tests = list(evaluation_sources or sources)
-    evaluation = _mixed(tests, sizes.evaluation, "test", taken, seed, data_dir, held_out_only)
-    thoughts = _mixed(sources, sizes.thoughts, "train", taken, seed, data_dir, False)
-    errors = _mixed(sources, sizes.errors, "train", taken, seed, data_dir, False)
+    held: list[Quarantined] = []
+    evaluation = _mixed(tests, sizes.evaluation, "test", taken, seed, data_dir, held_out_only, held)
+    thoughts = _mixed(sources, sizes.thoughts, "train", taken, seed, data_dir, False, held)
+    errors = _mixed(sources, sizes.errors, "train", taken, seed, data_dir, False, held)
+    if set_aside is not None:
+        set_aside.extend({row.problem_id: row for row in held}.values())
     sets = ProblemSets(thoughts, errors, evaluation)
     refuse_overlap(thoughts=thoughts, errors=errors, evaluation=evaluation)
     return sets
 
 
 def _mixed(
-    sources: Sequence[str], count: int, split: str, taken: set[str], seed: int, data_dir: Path | None, fold: bool
+    sources: Sequence[str],
+    count: int,
+    split: str,
+    taken: set[str],
+    seed: int,
+    data_dir: Path | None,
+    fold: bool,
+    held: list[Quarantined],
 ) -> list[Problem]:
     """`count` problems, in even parts from each source, none of them in `taken` (which grows)."""
     each, more = divmod(count, len(sources))
     chosen = [
         problem
         for index, source in enumerate(sources)
-        for problem in _from_source(source, each + (index < more), split, taken, seed, data_dir, fold)
+        for problem in _from_source(source, each + (index < more), split, taken, seed, data_dir, fold, held)
     ]
     random.Random(seed).shuffle(chosen)
     return chosen
 
 
 def _from_source(
-    source: str, count: int, split: str, taken: set[str], seed: int, data_dir: Path | None, fold: bool
+    source: str,
+    count: int,
+    split: str,
+    taken: set[str],
+    seed: int,
+    data_dir: Path | None,
+    fold: bool,
+    held: list[Quarantined],
 ) -> list[Problem]:
-    pool = _pool(source, count, split, taken, seed, data_dir, fold)
+    pool = _pool(source, count, split, taken, seed, data_dir, fold, held)
     chosen: list[Problem] = []
     for problem in pool:
         if len(chosen) == count:
@@ -95,11 +114,18 @@ def _from_source(
 
 
 def _pool(
-    source: str, count: int, split: str, taken: set[str], seed: int, data_dir: Path | None, fold: bool
+    source: str,
+    count: int,
+    split: str,
+    taken: set[str],
+    seed: int,
+    data_dir: Path | None,
+    fold: bool,
+    held: list[Quarantined],
 ) -> list[Problem]:
     """Enough candidates: all of a published split or a file, shuffled; a generous draw from a generator."""
     if source in PUBLISHED_SPLITS or source.endswith(".jsonl"):
-        pool = load_problems(source, data_dir=data_dir, split=split)
+        pool = load_problems(source, data_dir=data_dir, split=split, set_aside=held)
         random.Random(seed).shuffle(pool)
         return pool
     return load_problems(source, limit=(count * (6 if fold else 1)) + len(taken) + 50, seed=seed)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from redink.failures import BadInput, Failure
 from redink.problems.jsonl import Line, read_lines, split_final_answer
 from redink.problems.questions import question_key
-from redink.types import Problem
+from redink.types import Problem, Quarantined
 
 SPLITS = ("train", "test")
 _HUB = {
@@ -50,31 +51,42 @@ def _gsm8k_problem(line: Line, split: str, index: int) -> Problem:
     )
 
 
-def math(split: str, data_dir: Path | None) -> list[Problem]:
-    r"""MATH (Hendrycks et al. 2021), without the rows that cannot serve.
+def math(split: str, data_dir: Path | None, set_aside: list[Quarantined] | None = None) -> list[Problem]:
+    r"""MATH (Hendrycks et al. 2021), without the rows that cannot serve, which are added to `set_aside`.
 
-    Left out: rows whose answer is empty (two of train end in `\boxed{}`) and, from train, questions that stand
-    in test too, as far as the test split can be seen. `Level ?` becomes no level. Ids keep the row's index.
+    These are rows whose answer is empty (two of train end in `\boxed{}`) and, of train, questions that stand in test
+    too, as far as the test split can be seen. `Level ?` becomes no level. Ids keep the row's index.
     """
-    problems = _math_problems(split, data_dir)
-    if split == "test" or (data_dir is not None and not _file("math", "test", data_dir).exists()):
-        return problems
-    tested = {question_key(problem.question) for problem in _math_problems("test", data_dir)}
-    return [problem for problem in problems if question_key(problem.question) not in tested]
+    problems, held = _math_problems(split, data_dir)
+    if split == "train" and (data_dir is None or _file("math", "test", data_dir).exists()):
+        tested = {question_key(problem.question) for problem in _math_problems("test", data_dir)[0]}
+        held += [_in_test(problem) for problem in problems if question_key(problem.question) in tested]
+        problems = [problem for problem in problems if question_key(problem.question) not in tested]
+    if set_aside is not None:
+        set_aside.extend(held)
+    return problems
 
 
-def _math_problems(split: str, data_dir: Path | None) -> list[Problem]:
-    problems = [_math_problem(line, split, index) for index, line in enumerate(_lines("math", split, data_dir))]
-    return [problem for problem in problems if problem is not None]
+def _math_problems(split: str, data_dir: Path | None) -> tuple[list[Problem], list[Quarantined]]:
+    rows = [_math_problem(line, split, index) for index, line in enumerate(_lines("math", split, data_dir))]
+    held = [row for row in rows if isinstance(row, Quarantined)]
+    return [row for row in rows if isinstance(row, Problem)], held
 
 
-def _math_problem(line: Line, split: str, index: int) -> Problem | None:
-    """One problem; None if the source leaves its answer empty."""
+def _in_test(problem: Problem) -> Quarantined:
+    return Quarantined(
+        problem_id=problem.id, stage="problems", reason="stands_in_test", detail="its question", raw=problem.question
+    )
+
+
+def _math_problem(line: Line, split: str, index: int) -> Problem | Quarantined:
+    """One problem, or the row held back because the source leaves its answer empty."""
     solution, answer = line.required("solution"), line.text("answer")
     if answer is None and (answer := last_boxed(solution)) is None:
         raise line.bad("answer", "is missing, and the solution has no \\boxed{}.", "Is this a MATH file?")
     if not answer:
-        return None
+        raw = json.dumps(dict(line.fields), ensure_ascii=False)
+        return Quarantined(problem_id=f"math/{split}/{index}", stage="problems", reason="empty_gold", raw=raw)
     level = line.text("level")
     return Problem(
         id=f"math/{split}/{index}",

@@ -11,10 +11,10 @@ from pydantic import Field
 
 from redink.failures import Failure
 from redink.problems import gym, jsonl, published, stories
-from redink.types import Problem, Row
+from redink.types import Problem, Quarantined, Row
 
 DEFAULT_DRAW = 100
-_PUBLISHED = {"gsm8k": published.gsm8k, "math": published.math}
+_PUBLISHED = ("gsm8k", "math")
 _REAL = "the folder named by --data-dir, or the Hugging Face hub"
 _OFFLINE = "nothing: works offline"
 
@@ -43,7 +43,13 @@ def list_sources() -> list[SourceInfo]:
 
 
 def load_problems(
-    source: str, *, data_dir: Path | None = None, limit: int | None = None, seed: int = 0, split: str = "train"
+    source: str,
+    *,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+    split: str = "train",
+    set_aside: list[Quarantined] | None = None,
 ) -> list[Problem]:
     """Load or draw the problems of a source.
 
@@ -55,6 +61,8 @@ def load_problems(
         limit: the first so many rows of a file (None: all); the number to draw from a generator (None: 100).
         seed: what generators draw by; files are read in their order.
         split: 'train' or 'test' of a published set; nothing to the other sources.
+        set_aside: rows of a published set that cannot serve are added here, each with its reason and its raw text:
+            an empty gold answer (`empty_gold`), a question of MATH's train split that is in test (`stands_in_test`).
 
     Raises `Failure` for an unknown source (naming the nearest), a failed download or an unusable option, and
     `BadInput` for an unusable file.
@@ -63,7 +71,8 @@ def load_problems(
         raise Failure(f"The limit of {source} is {limit}.", "It must be at least 1.")
     name, _, rest = source.partition(":")
     if name in _PUBLISHED and not rest:
-        return _PUBLISHED[name](split, data_dir)[:limit]
+        found = published.math(split, data_dir, set_aside) if name == "math" else published.gsm8k(split, data_dir)
+        return found[:limit]
     if source.endswith(".jsonl") or name == "jsonl":
         return jsonl.read_problems(_path(source.removeprefix("jsonl:"), data_dir))[:limit]
     if name == "reasoning_gym":
