@@ -161,7 +161,10 @@ def test_this_row_alone_fails_at_once(answer: Answer, reason: str, raw: str) -> 
 @pytest.mark.parametrize(
     ("answer", "said"),
     [
-        (refusal(400, "temperature\nmust be 1"), "HTTP 400: temperature must be 1 Check base_url, model, token_limit_key"),
+        (
+            refusal(400, "temperature\nmust be 1"),
+            "HTTP 400: temperature must be 1 Check base_url, model, token_limit_key",
+        ),
         (refusal(401, "wrong key"), f"HTTP 401: wrong key Check the key in the environment variable {KEY_NAME}."),
         (refusal(403, "not yours"), f"HTTP 403: not yours Check what the key in the environment variable {KEY_NAME}"),
         (refusal(404, "no such model"), "HTTP 404: no such model Check base_url (it usually ends in /v1)"),
