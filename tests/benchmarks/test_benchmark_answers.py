@@ -87,8 +87,11 @@ def test_the_report_counts_false_verdicts_and_lists_disagreements(capsys, tmp_pa
     report({"gsm8k": timed, "math": timed}, tmp_path / "out.jsonl")
     out = capsys.readouterr().out
     assert "figure speedup_gsm8k = 30.0 x (goal >= 20)" in out
-    assert "figure false_right = 2 of 4 pairs" in out
-    assert "figure false_wrong = 2 of 4 pairs" in out
-    assert "figure math_verify_false_right = 0 of 4 pairs" in out
+    assert "figure false_right = 2 pairs (goal <= 0)\n" in out
+    assert "\nfalse_right: 2 of 4 pairs" in out
+    assert "figure false_wrong = 2 pairs (goal <= 0)\n" in out
+    assert "\nfalse_wrong: 2 of 4 pairs" in out
+    assert "figure math_verify_false_right = 0 pairs\n" in out
+    assert "\nmath_verify_false_right: 0 of 4 pairs" in out
     assert "figure agreement = 25.00 %" in out
     assert len((tmp_path / "out.jsonl").read_text().splitlines()) == 6
