@@ -415,7 +415,7 @@ def test_two_processes_have_the_loss_gradients_and_weights_of_one(folder: Path, 
     for processes in (1, 2):
         out = tmp_path / str(processes)
         launch(processes, str(folder), str(out), kind)
-        results.append(torch.load(out / "seen.pt"))
+        results.append(torch.load(out / "seen.pt", weights_only=True))
         assert load(out / "model").name
     (losses, gradients, weights), (other_losses, other_gradients, other_weights) = results
     assert len(losses) == 4
