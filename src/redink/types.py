@@ -92,6 +92,7 @@ class Attempt(Row):
     answer: str | None = Field(None, description="The answer extracted; None if there is none.")
     verdict: Verdict = Field(description="The checker's verdict.")
     truncated: bool = Field(False, description="The reply was cut by the token limit.")
+    tokens: int = Field(0, ge=0, description="Length of the reply in the student's tokens; 0 where it is not known.")
 
 
 class ThoughtRow(Row):
@@ -123,6 +124,7 @@ class Review(Row):
     answer: str | None = Field(None, description="The answer at t2.")
     verdict: Verdict = Field(description="The checker's verdict on `answer`.")
     truncated: bool = Field(False, description="The review was cut by the token limit.")
+    tokens: int = Field(0, ge=0, description="Length of the review in the student's tokens; 0 where it is not known.")
 
 
 class PreferencePair(Row):
@@ -193,3 +195,15 @@ class OwnCorrection(Row):
     sample: int = Field(0, ge=0, description="The `Attempt.sample` under review.")
     text: str = Field(description="Step k as the student reviews it.")
     ends: bool = Field(False, description="The student ended its reply here.")
+
+
+class LabelledSolution(Row):
+    """A solution whose first wrong step people have marked (ProcessBench, BIG-Bench-Mistake)."""
+
+    id: str = Field(min_length=1, description="Unique within its set, e.g. 'processbench/gsm8k/17'.")
+    question: str = Field(min_length=1, description="What was asked.")
+    steps: tuple[Step, ...] = Field(min_length=1, description="The solution as it was written, steps from 1.")
+    first_wrong: int | None = Field(description="k, from 1, as people marked it; None: they found every step right.")
+    answer_right: bool | None = Field(None, description="Whether its final answer is right; None: the set does not say.")
+    answer: str | None = Field(None, description="The gold answer, where the set has one.")
+    source: str = Field("", description="Where it comes from, e.g. 'processbench/gsm8k'.")

@@ -43,4 +43,5 @@ def as_attempt(problem: Problem, sample: int, reply: Completion, checker: Checke
         answer=answer,
         verdict=verdict,
         truncated=reply.truncated,
+        tokens=reply.tokens,
     )

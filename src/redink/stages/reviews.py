@@ -51,6 +51,7 @@ def as_review(problem: Problem, written: Attempt, reply: Completion, checker: Ch
         answer=answer,
         verdict=verdict,
         truncated=reply.truncated,
+        tokens=reply.tokens,
     )
 
 
