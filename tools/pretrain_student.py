@@ -23,7 +23,15 @@ from pathlib import Path
 
 import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
-from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    Gemma3TextConfig,
+    LlamaConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen2Config,
+)
 
 from redink.problems import load_problems, stories
 from redink.problems.folds import held_out
@@ -424,22 +432,31 @@ def build_tokenizer(documents: list[Document]) -> PreTrainedTokenizerFast:
 TAGS = ("Key", "Cause", "Correction", "Generalized", "Answer", *(f"Step{n}" for n in range(1, 13)))
 
 
-def build_model(tokenizer: PreTrainedTokenizerFast) -> LlamaForCausalLM:
-    return LlamaForCausalLM(
-        LlamaConfig(
-            vocab_size=len(tokenizer),
-            hidden_size=128,
-            intermediate_size=320,
-            num_hidden_layers=4,
-            num_attention_heads=4,
-            num_key_value_heads=4,
-            max_position_embeddings=1024,
-            tie_word_embeddings=True,
-            bos_token_id=None,
-            eos_token_id=tokenizer.eos_token_id,
-            pad_token_id=tokenizer.pad_token_id,
-        )
+ARCHITECTURES = {
+    "llama": (LlamaConfig, {}),
+    "qwen2": (Qwen2Config, {}),
+    "gemma3": (Gemma3TextConfig, {"head_dim": 32, "query_pre_attn_scalar": 32, "sliding_window": 128}),
+}
+
+
+def build_model(tokenizer: PreTrainedTokenizerFast, architecture: str) -> PreTrainedModel:
+    """A new model of 4 layers, 128 wide, of one of `ARCHITECTURES`."""
+    kind, more = ARCHITECTURES[architecture]
+    config = kind(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=320,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=4,
+        max_position_embeddings=1024,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        **more,
     )
+    return AutoModelForCausalLM.from_config(config)
 
 
 # ---------------------------------------------------------------- training
@@ -482,13 +499,13 @@ def learning_rate(done: float, peak: float) -> float:
     return peak * min(done / 0.02, 0.55 + 0.45 * math.cos(math.pi * min(done, 1.0)))
 
 
-def first_student(arguments: argparse.Namespace) -> tuple[PreTrainedTokenizerFast, LlamaForCausalLM]:
+def first_student(arguments: argparse.Namespace) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
     """A new student, or the one of an earlier phase."""
     if arguments.init:
-        return AutoTokenizer.from_pretrained(arguments.init), LlamaForCausalLM.from_pretrained(arguments.init)
+        return AutoTokenizer.from_pretrained(arguments.init), AutoModelForCausalLM.from_pretrained(arguments.init)
     stream = corpus(arguments.phase, arguments.seed)
     tokenizer = build_tokenizer([next(stream) for _ in range(20_000)])
-    return tokenizer, build_model(tokenizer)
+    return tokenizer, build_model(tokenizer, arguments.architecture)
 
 
 def weighted_loss(logits: torch.Tensor, labels: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
@@ -550,7 +567,7 @@ def train(arguments: argparse.Namespace) -> None:
     save(model, tokenizer, out / "final")
 
 
-def save(model: LlamaForCausalLM, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+def save(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
 
@@ -566,6 +583,7 @@ def main() -> None:
         "--keep", type=int, nargs="*", default=[], help="token counts at which to keep the weights, ascending"
     )
     parser.add_argument("--phase", type=int, default=1, choices=sorted(PHASES), help="which mix of documents")
+    parser.add_argument("--architecture", default="llama", choices=sorted(ARCHITECTURES), help="of a new student")
     parser.add_argument("--init", help="folder of the student that an earlier phase made")
     parser.add_argument("--verdict-weight", type=float, default=1.0, help="weight of the tokens that judge a step")
     parser.add_argument("--show", type=int, default=0, help="print this many documents and stop")
