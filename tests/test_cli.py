@@ -28,7 +28,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 
 COMMANDS = [
-    "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "solve",
+    "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "compare",
+    "tables", "evaluate-steps", "evaluate-teacher", "evaluate-chains", "lm-eval-task", "lm-eval-agreement", "solve",
     "problems", "grade", "doctor", "fetch", "quarantine",
 ]  # fmt: skip
 
@@ -64,6 +65,14 @@ BAD = [
     ),
     (["demo", "--set", "teacher.price={prompt = 1}"], "teacher.price.completion", "Field required"),
     (["demo", "--set", "teacher.larger_on_cut=1"], "teacher.larger_on_cut", "greater than 1"),
+    (["evaluate", "--benchmark", "gsm9k"], "gsm9k", "gsm8k"),
+    (["evaluate", "--checker", "maths"], "maths", "Did you mean 'math'?"),
+    (["evaluate", "--temperature", "0"], "temperature", "greater than 0"),
+    (["evaluate", "--teacher", "dmo"], "dmo", "Did you mean 'demo'?"),
+    (["compare", "nowhere"], "nowhere", "runs/demo"),
+    (["tables", "nowhere"], "results.json", "run directory"),
+    (["evaluate-steps", "--set", "processbench/gsm9k"], "processbench/gsm9k", "processbench/gsm8k"),
+    (["evaluate-chains", "nowhere.jsonl"], "nowhere.jsonl", "Check the path."),
     (["quarantine", "list", "nowhere"], "nowhere", "runs/demo"),
     (["quarantine", "requeue", "nowhere", "--reason", "cut"], "nowhere", "runs/demo"),
 ]
@@ -198,12 +207,48 @@ def test_evaluate_writes_the_panel(capsys, tmp_path):
     output = tmp_path / "figures.json"
     code, out, _ = run(
         capsys, "evaluate", "--limit", "4", "--max-new-tokens", "60", "--output", str(output), "--prompt",
-        "compact/solve",
+        "compact/solve", "--run-dir", str(tmp_path),
     )  # fmt: skip
     assert code == 0
-    assert "4 held-out problems" in " ".join(out.split())
+    assert "stories: 4 problems" in " ".join(out.split())
     panel = json.loads(output.read_text())["panels"][0]
+    assert (panel["benchmark"], panel["model"]) == ("stories", "bundled")
     assert panel["accuracy_t1"]["n"] == 4
+
+
+@pytest.mark.slow
+def test_an_evaluation_in_every_form_and_compared(capsys, tmp_path):
+    asked = [
+        "evaluate",
+        "--source",
+        "stories:ledger",
+        "--limit",
+        "4",
+        "--max-new-tokens",
+        "40",
+        "--run-dir",
+        str(tmp_path),
+    ]
+    code, out, err = run(capsys, *asked, "--name", "a", "--repeats", "2", "--format", "json")
+    assert code == 0, err
+    results = json.loads(out)
+    assert results["panels"][0]["stability"]["repeats"] == 2
+    assert "stories:ledger: 4 rows, fingerprint" in err, "the check of the set is no part of the figures"
+    code, out, err = run(capsys, *asked, "--name", "a", "--repeats", "2", "--format", "latex")
+    assert (code, out.count(r"\begin{tabular}")) == (0, out.count(r"\end{tabular}"))
+    assert r"\caption{stories:ledger: 4 problems" in out
+    code, out, _ = run(
+        capsys, "tables", str(tmp_path / "a"), "--format", "markdown", "--output", str(tmp_path / "t.md")
+    )
+    assert code == 0 and "| figure | bundled |" in out
+    assert (tmp_path / "t.md").read_text() == out
+    code, _, err = run(capsys, *asked, "--name", "b", "--limit", "3")
+    assert code == 0, err
+    code, out, err = run(capsys, "compare", str(tmp_path / "a"), str(tmp_path / "b"), "--format", "json")
+    assert code == 0 and "3 problems are shared" in err
+    assert [each["n"] for each in json.loads(out)["compared"][0]["comparisons"]] == [3, 3]
+    code, _, err = run(capsys, *asked, "--name", "a", "--temperature", "0.9")
+    assert code == 2 and "differs in temperature" in err
 
 
 @pytest.mark.slow

@@ -111,7 +111,7 @@ def test_a_bad_override_is_one_line(small: str, override: str, said: str) -> Non
         ("[hsft]\nlerning_rate = 1", "unknown key 'hsft.lerning_rate'. Did you mean 'learning_rate'?"),
         ("[cros_dpo]\nbeta = 1", "unknown key 'cros_dpo'. Did you mean 'cross_dpo'?"),
         ("[cross_dpo.lora]\nrnk = 1", "unknown key 'cross_dpo.lora.rnk'. Did you mean 'rank'?"),
-        ("[zzzzzzzz]\na = 1", "unknown key 'zzzzzzzz'. Known keys: name, seed, student, problems"),
+        ("[zzzzzzzz]\na = 1", "unknown key 'zzzzzzzz'. Known keys: name, seed, teacher, inspector"),
         ("[hsft]\nepochs = -1", "hsft.epochs: "),
         ("[hsft]\nepochs = 'x'", "hsft.epochs: "),
         ("[teacher]\nkind = 'oracle'", "teacher.kind: "),

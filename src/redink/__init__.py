@@ -19,7 +19,7 @@ _HOMES = {
     "redink.answers": ("compare", "extract", "grade"),
     "redink.answers.checkers": ("Checker", "checker_of"),
     "redink.answers.rewards": ("AnswerReward", "LMEvalTask"),
-    "redink.problems": ("load_problems", "split_problems"),
+    "redink.problems": ("load_problems", "load_labelled", "check_set", "split_problems"),
     "redink.prompts": ("Prompt", "load_prompt"),
     "redink.models.chat": ("ChatModel", "ChatRequest", "Reply"),
     "redink.models.openai": ("OpenAIChat",),
@@ -42,10 +42,12 @@ _HOMES = {
     "redink.training.cross_dpo": ("train_cross_dpo",),
     "redink.evaluation.panel": ("Panel", "panel"),
     "redink.evaluation.judge": ("AnswerJudge",),
-    "redink.recipe": ("Recipe", "load_recipe"),
+    "redink.recipe": ("Recipe", "EvaluationRecipe", "load_recipe"),
     "redink.run": ("Run",),
     "redink.pipelines.supercorrect": ("supercorrect",),
-    "redink.pipelines.evaluation": ("evaluate_student", "solve_question"),
+    "redink.pipelines.evaluation": ("evaluate", "evaluate_student", "solve_question"),
+    "redink.pipelines.comparison": ("compare_runs",),
+    "redink.pipelines.tables": ("Table",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
+import json
 import tomllib
 import types
 import typing
@@ -11,7 +13,7 @@ from decimal import Decimal
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, Field, JsonValue, ValidationError
 
@@ -21,6 +23,7 @@ from redink.models.limiter import Limits
 from redink.training.settings import CrossDPOSettings, HSFTSettings
 from redink.types import Row
 
+P = TypeVar("P", bound=BaseModel)
 _OF_A_CHAT_MODEL = (
     "key_name", "tries", "server_tries", "timeout_s", "larger_on_cut", "max_tokens_limit", "limits", "price", "batch",
     "batch_size", "batch_wait_s",
@@ -132,28 +135,95 @@ class BudgetRecipe(Row):
     )
 
 
-class Recipe(Row):
-    """A SuperCorrect run."""
+class RepeatsRecipe(Row):
+    """What the evaluation of a run draws beside the greedy solutions: stability, pass@k and maj@k need several."""
+
+    repeats: int = Field(0, ge=0, description="Solutions drawn per problem; 0: none. May be raised later.")
+    repeat_problems: int = Field(100, ge=1, description="Of the evaluation problems, the first so many.")
+    temperature: float = Field(0.7, gt=0, description="Temperature of the repeats.")
+    ks: tuple[int, ...] = Field((), description="The k of pass@k and maj@k; (): the powers of two up to `repeats`.")
+
+
+class RunRecipe(Row):
+    """What every run directory is told, whatever is done in it."""
+
+    may_change: ClassVar[tuple[str, ...]] = MAY_CHANGE
 
     name: str = Field("run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", description="The run directory's name.")
     seed: int = Field(0, ge=0)
-    student: str = Field("bundled", description="bundled, smollm2, a local folder or a hub id.")
-    problems: ProblemsRecipe
     teacher: TeacherRecipe = Field(default_factory=TeacherRecipe)
     inspector: TeacherRecipe = Field(default_factory=TeacherRecipe)
     prompts: PromptsRecipe = Field(default_factory=PromptsRecipe)
+    budget: BudgetRecipe = Field(default_factory=BudgetRecipe)
+    journal: str = Field("", description="File of bought replies, which runs may share; empty: the run's own.")
+
+
+class Recipe(RunRecipe):
+    """A SuperCorrect run."""
+
+    may_change: ClassVar[tuple[str, ...]] = (*MAY_CHANGE, "evaluation")
+
+    student: str = Field("bundled", description="bundled, smollm2, a local folder or a hub id.")
+    problems: ProblemsRecipe
     sampling: SamplingRecipe = Field(default_factory=SamplingRecipe)
     hsft: HSFTSettings = Field(default_factory=HSFTSettings)
     review: ReviewRecipe = Field(default_factory=ReviewRecipe)
     pairs: PairsRecipe = Field(default_factory=PairsRecipe)
     cross_dpo: CrossDPOSettings = Field(default_factory=CrossDPOSettings)
-    budget: BudgetRecipe = Field(default_factory=BudgetRecipe)
-    journal: str = Field("", description="File of bought replies, which runs may share; empty: the run's own.")
+    evaluation: RepeatsRecipe = Field(default_factory=RepeatsRecipe)
 
     def limited(self, limit: int) -> Recipe:
         """The same recipe with at most `limit` problems in each set."""
         sizes = {name: min(limit, getattr(self.problems, name)) for name in ("thoughts", "errors", "evaluation")}
         return self.model_copy(update={"problems": self.problems.model_copy(update=sizes)})
+
+
+class EvaluationRecipe(RunRecipe):
+    """What `redink evaluate` is told. Students, benchmarks and repeats may grow in one run directory."""
+
+    may_change: ClassVar[tuple[str, ...]] = (
+        *MAY_CHANGE, "students", "benchmarks", "repeats", "ks", "teacher", "inspector", "prompts",
+    )  # fmt: skip
+
+    students: tuple[str, ...] = Field(min_length=1, description="bundled, smollm2, local folders or hub ids.")
+    benchmarks: tuple[str, ...] = Field(min_length=1, description="Sources of problems; see `redink problems`.")
+    split: str = Field("test", description="The split of published sets.")
+    limit: int | None = Field(None, ge=1, description="The first so many problems of each benchmark; None: all.")
+    checker: str = Field("math", description="Who says what is right (redink.answers.checkers).")
+    prompt: str = Field("", description="How to ask; empty: hierarchical, compact for a student without chat template.")
+    correct: str = Field("", description="How to ask for the review; empty: as `prompt`.")
+    results_only: bool = Field(False, description="Reviewers see each step's set-up and result, without its <Key>.")
+    repeats: int = Field(0, ge=0, description="Solutions drawn per problem beside the greedy one.")
+    temperature: float = Field(0.7, gt=0, description="Temperature of the repeats.")
+    top_p: float = Field(1.0, gt=0, le=1, description="Nucleus of the repeats.")
+    ks: tuple[int, ...] = Field((), description="The k of pass@k and maj@k; (): the powers of two up to `repeats`.")
+    max_new_tokens: int = Field(1024, ge=1, description="Longest solution and longest review.")
+    batch_rows: int = Field(32, ge=1, description="Rows per generation batch.")
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the stored attempts depend on: everything but the name and what may change."""
+        return self.model_dump(mode="json", exclude={"name", *(key for key in self.may_change if "." not in key)})
+
+
+def evaluation_recipe(teacher: str, values: dict[str, Any], max_usd: float | None = None) -> EvaluationRecipe:
+    """The recipe of an evaluation in which `teacher` locates the errors: 'reference', or a recipe by name or path.
+
+    Without a name in `values` it is made of the settings that the stored replies depend on.
+    Raises `BadRecipe` for a value that does not fit.
+    """
+    taught: dict[str, Any] = {"inspector": TeacherRecipe(kind="none")}
+    if teacher != "reference":
+        other = load_recipe(teacher)
+        taught = {key: getattr(other, key) for key in ("teacher", "inspector", "prompts", "budget", "journal")}
+    if max_usd is not None:
+        taught["budget"] = BudgetRecipe(max_usd=Decimal(str(max_usd)))
+    given = {key: value for key, value in values.items() if value is not None}
+    made = _made(EvaluationRecipe, taught | given, "redink evaluate")
+    if "name" in given:
+        return made
+    digest = hashlib.sha256(json.dumps(made.identity, sort_keys=True).encode()).hexdigest()[:8]
+    return made.model_copy(update={"name": f"evaluate-{digest}"})
 
 
 def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -175,12 +245,29 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
 def validated(values: dict[str, Any], path: str) -> Recipe:
     """The recipe of a table of values; raises `BadRecipe` naming `path` and the key."""
     _refuse_unknown(values, Recipe, path, ())
+    return _made(Recipe, values, path)
+
+
+def _made(kind: type[P], values: dict[str, Any], path: str) -> P:
     try:
-        return Recipe.model_validate(values)
+        return kind.model_validate(values)
     except ValidationError as failure:
         first = failure.errors()[0]
         key = ".".join(str(part) for part in first["loc"])
         raise BadRecipe(f"{path}: {key}: {first['msg']}.", f"It is {first['input']!r}.") from None
+
+
+def kept_recipe(folder: Path) -> RunRecipe:
+    """The recipe that a run directory was made by; raises `BadInput` if `folder` is none, or its recipe is not read."""
+    path = folder / "recipe.json"
+    try:
+        values = json.loads(path.read_text("utf-8"))
+        kind: type[RunRecipe] = EvaluationRecipe if "benchmarks" in values else Recipe
+        return kind.model_validate(values)
+    except FileNotFoundError:
+        raise BadInput(folder, "is no run directory (no recipe.json).", "Name one such as runs/demo.") from None
+    except (OSError, ValueError, TypeError):
+        raise BadInput(path, "cannot be read as a recipe.", "Was it made by another version of redink?") from None
 
 
 def bundled_recipes() -> list[str]:

@@ -22,7 +22,7 @@ from rich.console import Console
 
 from redink.failures import Failure, StoppedByHand
 from redink.progress import Advance, Note, no_note, progress
-from redink.recipe import MAY_CHANGE, Recipe
+from redink.recipe import RunRecipe
 from redink.rows import read_rows, unwritable, write_rows, write_text, writing
 from redink.stages.chunks import Ahead, Chunked
 from redink.stages.flow import first_ctrl_c, flow
@@ -32,6 +32,7 @@ from redink.types import Quarantined, Rejected, Row, StageCounts, Tried
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
+P = TypeVar("P", bound=RunRecipe)
 Work = Callable[[T, Sequence[Tried]], Awaitable[Row]]
 JOURNAL = "journal.sqlite"
 PACKAGES = ("redink", "torch", "transformers", "trl", "peft", "accelerate", "datasets", "math-verify", "reasoning_gym")
@@ -41,11 +42,13 @@ async def _at_once() -> None:
     """Nothing was bought."""
 
 
-class Run:
+class Run(Generic[P]):
     """One run directory, held by one process at a time."""
 
-    def __init__(self, folder: Path, recipe: Recipe, console: Console | None = None) -> None:
-        """Create or reopen `folder` for `recipe`.
+    def __init__(
+        self, folder: Path, recipe: P, console: Console | None = None, *, may_change: Sequence[str] = ()
+    ) -> None:
+        """Create or reopen `folder` for `recipe`; keys in `may_change`, and those of its kind, may be new.
 
         Raises `Failure` if the folder cannot be written, is held by another process, or was made by another recipe.
         """
@@ -58,13 +61,13 @@ class Run:
             raise unwritable(folder, failure) from None
         try:
             self._hold()
-            self._keep_recipe()
+            self._keep_recipe((*recipe.may_change, *may_change))
         except BaseException:
             self._lock.close()
             raise
         self._loop = asyncio.Runner()
 
-    def __enter__(self) -> Run:
+    def __enter__(self) -> Run[P]:
         return self
 
     def __exit__(self, *exc: object) -> None:
@@ -88,11 +91,11 @@ class Run:
                 "Wait for it, or choose another --name.",
             ) from None
 
-    def _keep_recipe(self) -> None:
+    def _keep_recipe(self, may_change: Sequence[str]) -> None:
         path = self.folder / "recipe.json"
         text = self.recipe.model_dump_json(indent=2) + "\n"
-        before = _with_new_keys(json.loads(path.read_text("utf-8") if path.exists() else text))
-        changed = [key for key in changed_keys(before, json.loads(text)) if not _may_change(key)]
+        before = _with_new_keys(json.loads(path.read_text("utf-8") if path.exists() else text), type(self.recipe))
+        changed = [key for key in changed_keys(before, json.loads(text)) if not _may_change(key, may_change)]
         if changed:
             raise Failure(
                 f"{self.folder} was made by another recipe (differs in {', '.join(changed)}).",
@@ -240,6 +243,11 @@ class Run:
             counts = tally(stage, inputs, (_written(row, files.get(type(row), accepted)) for row in outcomes))
         write_text(self.path(f"{stage}.counts.json"), counts.model_dump_json() + "\n")
 
+    def book(self, counts: StageCounts) -> None:
+        """Keep and show the books of a stage whose rows lie in shards."""
+        write_text(self.path(f"{counts.stage}.counts.json"), counts.model_dump_json() + "\n")
+        self.say(_books(counts))
+
     def _show_books(self, stage: str) -> StageCounts:
         counts = StageCounts.model_validate_json(self.path(f"{stage}.counts.json").read_text("utf-8"))
         self.say(_books(counts))
@@ -249,7 +257,7 @@ class Run:
 
     def say(self, line: str) -> None:
         """Tell the person at the keyboard."""
-        self.console.print(line, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(line, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     def counts(self) -> list[StageCounts]:
         """The books of every finished stage, by name."""
@@ -288,16 +296,16 @@ def changed_keys(before: Any, after: Any, above: str = "") -> list[str]:
     return [] if before == after else [above]
 
 
-def _with_new_keys(values: Any) -> Any:
+def _with_new_keys(values: Any, kind: type[RunRecipe]) -> Any:
     """A kept recipe with the defaults of keys that are younger than it; as it is if it no longer reads as a recipe."""
     try:
-        return Recipe.model_validate(values).model_dump(mode="json")
+        return kind.model_validate(values).model_dump(mode="json")
     except ValidationError:
         return values
 
 
-def _may_change(key: str) -> bool:
-    return any(key == free or key.startswith(f"{free}.") for free in MAY_CHANGE)
+def _may_change(key: str, may_change: Sequence[str]) -> bool:
+    return any(key == free or key.startswith(f"{free}.") for free in may_change)
 
 
 def _books(counts: StageCounts) -> str:

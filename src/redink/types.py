@@ -204,6 +204,8 @@ class LabelledSolution(Row):
     question: str = Field(min_length=1, description="What was asked.")
     steps: tuple[Step, ...] = Field(min_length=1, description="The solution as it was written, steps from 1.")
     first_wrong: int | None = Field(description="k, from 1, as people marked it; None: they found every step right.")
-    answer_right: bool | None = Field(None, description="Whether its final answer is right; None: the set does not say.")
+    answer_right: bool | None = Field(
+        None, description="Whether its final answer is right; None: the set does not say."
+    )
     answer: str | None = Field(None, description="The gold answer, where the set has one.")
     source: str = Field("", description="Where it comes from, e.g. 'processbench/gsm8k'.")

@@ -14,9 +14,14 @@ h        mul      ungradable  right       unlocated    nothing               (no
 from __future__ import annotations
 
 import pytest
+from made import outcomes
 
-from redink.evaluation.panel import Panel, by_subject, panel, self_correction, step_errors
-from redink.evaluation.statistics import Estimate
+from redink.evaluation.accuracy import accuracy, at_k
+from redink.evaluation.panel import Panel, by_subject, panel
+from redink.evaluation.self_correction import majority_baseline
+from redink.evaluation.stability import stability
+from redink.evaluation.statistics import Estimate, macro, proportion
+from redink.evaluation.step_errors import step_errors
 from redink.types import (
     Attempt,
     CorrectionRow,
@@ -77,6 +82,8 @@ def figures() -> Panel:
         ("delta", 1 / 8, 8),
         ("wrong_to_right", 2 / 8, 8),  # c, h
         ("right_to_wrong", 1 / 8, 8),  # b
+        ("fixed", 2 / 6, 6),  # c, h of c to h
+        ("broken", 1 / 2, 2),  # b of a, b
         ("locate", 2 / 4, 4),  # c, d of c, d, e, f
         ("correct", 1 / 4, 4),  # c
         ("false_alarms", 1 / 2, 2),  # b of a, b
@@ -131,10 +138,68 @@ def test_a_correction_row_without_an_error_is_not_counted() -> None:
     assert step_errors([REVIEWS[2]], {"c": row}) == (0, 0, 0)
 
 
-def test_verdicts_must_be_aligned() -> None:
-    with pytest.raises(ValueError, match="zip"):
-        self_correction([True], [True, False])
-
-
 def test_a_panel_survives_json(figures: Panel) -> None:
     assert Panel.model_validate_json(figures.model_dump_json()) == figures
+
+
+def test_macro_averages_and_levels(figures: Panel) -> None:
+    """t1: (2/4 + 0)/2; t2: (2/4 + 1/4)/2; no problem states a level."""
+    assert (figures.macro_t1.value, figures.macro_t2.value) == (pytest.approx(1 / 4), pytest.approx(3 / 8))
+    assert figures.macro_t1 == macro([proportion(2, 4), proportion(0, 4)])
+    assert figures.by_level == {}
+    levels = [
+        problem.model_copy(update={"level": "2" if place < 3 else None}) for place, problem in enumerate(PROBLEMS)
+    ]
+    by_level = panel("hsft", levels, ATTEMPTS, REVIEWS, CORRECTIONS).by_level
+    assert list(by_level) == ["2", "not stated"]
+    assert [by_level["2"][name].value for name in ("accuracy_t1", "accuracy_t2")] == [2 / 3, 2 / 3]
+
+
+def test_rates_at_t1_and_t2(figures: Panel) -> None:
+    """t1: h ungradable and cut; t2: f. No reply of these has an answer that was kept."""
+    for turn in ("t1", "t2"):
+        assert figures.rates[turn].ungradable == figures.rates[turn].truncated == proportion(1, 8)
+        assert figures.rates[turn].no_answer == proportion(8, 8)
+
+
+def test_a_review_edits_where_right_becomes_wrong_or_wrong_right(figures: Panel) -> None:
+    """b, c and h; the others have the same answer, namely none."""
+    assert figures.edited == proportion(3, 8)
+
+
+def test_repeats_bring_their_own_figures() -> None:
+    """On problems a to c only, named so: t1 and t2 cost 5 + 15 tokens, two attempts of ten."""
+    made = outcomes("RRRa", "Raaa", "abR-")
+    ids = {"a": "p0", "b": "p1", "c": "p2"}
+
+    def named(row: Attempt | Review, tokens: int) -> dict[str, object]:
+        name = ids.get(row.problem_id, row.problem_id)
+        return {"problem_id": name, "tokens": tokens if name in ids.values() else 900, "text": "x"}
+
+    rows = [row.model_copy(update=named(row, 5)) for row in ATTEMPTS]
+    reviews = [row.model_copy(update=named(row, 15)) for row in REVIEWS]
+    found = panel("hsft", PROBLEMS, rows, reviews, [], made, ks=[1, 2], seed=3)
+    assert found.repeated == accuracy(made, 3)
+    assert found.at_k == at_k(made, [1, 2], 3)
+    assert found.stability == stability(made, 3)
+    assert found.majority == majority_baseline(made, 20, [True, False, True], 3)
+    assert Panel.model_validate_json(found.model_dump_json()) == found
+
+
+def test_a_length_that_was_not_counted_leaves_no_baseline() -> None:
+    made = outcomes("RRRa").of([0])
+    rows = [ATTEMPTS[0].model_copy(update={"problem_id": "p0", "tokens": 5, "text": "x"})]
+    reviews = [REVIEWS[0].model_copy(update={"problem_id": "p0", "text": "x"})]
+    assert panel("hsft", PROBLEMS[:1], rows, reviews, [], made).majority is None
+
+
+def test_results_of_before_there_were_these_figures_still_load(figures: Panel) -> None:
+    new = {
+        "fixed", "broken", "edited", "given_location", "rates", "macro_t1", "macro_t2", "by_level", "repeated", "at_k",
+        "stability", "majority", "perplexity",
+    }  # fmt: skip
+    old = figures.model_dump(mode="json", exclude=new)
+    loaded = Panel.model_validate(old)
+    assert loaded.accuracy_t1 == figures.accuracy_t1
+    assert (loaded.at_k, loaded.fixed.n, loaded.rates) == (None, 0, {})
+    assert new <= set(Panel.model_fields)

@@ -81,6 +81,16 @@ def test_only_held_out_questions_are_evaluated_on_where_asked_for() -> None:
 # ---------------------------------------------------------------- sources of their own
 
 
+def test_a_benchmark_without_a_train_split_is_for_evaluation(tmp_path: Path) -> None:
+    rows = [{"question": f"How far is {n}?", "answer": float(n)} for n in range(12)]
+    (tmp_path / "amc23.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    sets = draw_sets(["stories:ledger"], ["amc23"], Sizes(2, 2, 9), data_dir=tmp_path)
+    assert {row.source for row in sets.evaluation} == {"amc23/test"}
+    assert [row.id for row in sets.evaluation] != [f"amc23/test/{n}" for n in range(9)], "not mixed"
+    with pytest.raises(Failure, match="amc23 has no split 'train'"):
+        draw_sets(["amc23"], (), Sizes(2, 2, 2), data_dir=tmp_path)
+
+
 def test_evaluation_sources_are_for_the_evaluation_set_alone(tmp_path: Path) -> None:
     source = file_of(tmp_path, "test.jsonl", [f"Is {n} odd?" for n in range(9)])
     sets = draw_sets(["stories:ledger"], [source], Sizes(5, 5, 9), seed=0)

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Hashable, Sequence
+from typing import Any, TypeVar
 
 from redink.failures import ReplyFailure
 from redink.models.chat import ChatModel, ChatSettings, ask
@@ -16,6 +17,8 @@ from redink.progress import Advance, quiet
 from redink.prompts import Prompt, load_prompt
 from redink.types import Outcome, Problem, Verdict
 
+T = TypeVar("T")
+R = TypeVar("R")
 METHOD = "judge"
 LONGEST = 2_000
 _VERDICT = re.compile(r"<verdict>([^<]*)</verdict>", re.IGNORECASE)
@@ -71,19 +74,41 @@ async def judge_ungradable(
     advance: Advance = quiet,
 ) -> list[Verdict]:
     """The verdicts (all four aligned), the ungradable ones that have an answer judged; each distinct case once."""
-    places: dict[tuple[str, str, str], list[int]] = {}
-    for place, (answer, problem) in enumerate(zip(answers, problems, strict=True)):
-        if answer is not None and verdicts[place].outcome == "ungradable":
-            places.setdefault((answer, problem.question, problem.answer), []).append(place)
-
-    async def one(same: list[int]) -> Verdict:
-        verdict = await judge.judge(answers[same[0]] or "", problems[same[0]])
-        advance(len(same))
-        return verdict
-
-    judged = await asyncio.gather(*(one(same) for same in places.values()))
-    by_place = {place: verdict for same, verdict in zip(places.values(), judged, strict=True) for place in same}
+    rows = zip(answers, problems, verdicts, strict=True)
+    asked = [
+        (place, answer, problem)
+        for place, (answer, problem, verdict) in enumerate(rows)
+        if answer is not None and verdict.outcome == "ungradable"
+    ]
+    judged = await each_once(
+        asked,
+        lambda row: (row[1], row[2].question, row[2].answer),
+        lambda row: judge.judge(row[1], row[2]),
+        advance,
+    )
+    by_place = {row[0]: verdict for row, verdict in zip(asked, judged, strict=True)}
     return [by_place.get(place, verdict) for place, verdict in enumerate(verdicts)]
+
+
+async def each_once(
+    items: Sequence[T],
+    key: Callable[[T], Hashable],
+    work: Callable[[T], Coroutine[Any, Any, R]],
+    advance: Advance = quiet,
+) -> list[R]:
+    """`work` on each distinct item (by `key`), once; the results in the order of the items."""
+    places: dict[Hashable, list[int]] = {}
+    for place, item in enumerate(items):
+        places.setdefault(key(item), []).append(place)
+
+    async def one(same: Sequence[int]) -> R:
+        result = await work(items[same[0]])
+        advance(len(same))
+        return result
+
+    done = await asyncio.gather(*(one(same) for same in places.values()))
+    by_place = {place: result for same, result in zip(places.values(), done, strict=True) for place in same}
+    return [by_place[place] for place in range(len(items))]
 
 
 def _left(reason: str) -> Verdict:

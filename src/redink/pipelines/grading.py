@@ -17,7 +17,7 @@ from redink.answers.switches import Switches
 from redink.evaluation.judge import METHOD, AnswerJudge, judge_ungradable
 from redink.evaluation.statistics import Estimate, clustered_proportion
 from redink.failures import BadInput, Failure
-from redink.pipelines.results import percent
+from redink.pipelines.tables import percent
 from redink.progress import progress
 from redink.rows import parse_object, write_rows, write_text
 from redink.types import Outcome, Problem, Quarantined, Row, Verdict

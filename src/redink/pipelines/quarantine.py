@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from fnmatch import fnmatch
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field
 
 from redink.failures import BadInput, Failure
 from redink.pipelines.supercorrect import MADE_FROM, taught_kind
-from redink.recipe import Recipe
+from redink.recipe import kept_recipe
 from redink.rows import read_rows
 from redink.run import Run
 from redink.stages.unfinished import held_so_far
@@ -54,7 +55,7 @@ def requeue(folder: Path, reason: str, stage: str | None = None, remake: bool = 
         raise Failure(f"{folder}: no row is quarantined as {reason!r}.", _reasons(folder, stage))
     if SOURCES in found:
         raise Failure(f"{folder}: rows of the problem sources have no other try.", "Mend the source, or leave them.")
-    with Run(folder, Recipe.model_validate_json((folder / "recipe.json").read_text("utf-8"))) as run:
+    with Run(folder, kept_recipe(folder)) as run:
         later = {name: _made_from(folder, name) for name in _first(found)}
         _refuse(run, later, remake)
         return [_reopened(run, name, len(found[name]), later[name], reason) for name in later]
@@ -62,11 +63,11 @@ def requeue(folder: Path, reason: str, stage: str | None = None, remake: bool = 
 
 def _first(stages: Iterable[str]) -> list[str]:
     """The stages that rest on none of the others: those that do are made anew as a whole."""
-    patterns = [pattern for stage in stages for pattern in MADE_FROM[stage]]
+    patterns = [pattern for stage in stages for pattern in _resting_on(stage)]
     return [stage for stage in stages if not any(fnmatch(f"{stage}.jsonl", pattern) for pattern in patterns)]
 
 
-def _refuse(run: Run, later: dict[str, tuple[str, ...]], remake: bool) -> None:
+def _refuse(run: Run[Any], later: dict[str, tuple[str, ...]], remake: bool) -> None:
     for name, made in later.items():
         if not run.finished(name):
             raise Failure(f"{run.folder}: {name} is under way.", "Type the command of the run first, until it is done.")
@@ -77,15 +78,19 @@ def _refuse(run: Run, later: dict[str, tuple[str, ...]], remake: bool) -> None:
             )
 
 
-def _reopened(run: Run, stage: str, rows: int, later: tuple[str, ...], reason: str) -> Reopened:
+def _reopened(run: Run[Any], stage: str, rows: int, later: tuple[str, ...], reason: str) -> Reopened:
     run.forget(later)
     run.requeue(stage, taught_kind(stage), lambda row: row.reason == reason)
     return Reopened(stage=stage, rows=rows, removed=later)
 
 
 def _made_from(folder: Path, stage: str) -> tuple[str, ...]:
-    made = {path.name for pattern in MADE_FROM[stage] for path in folder.glob(pattern)}
+    made = {str(path.relative_to(folder)) for pattern in _resting_on(stage) for path in folder.glob(pattern)}
     return tuple(sorted(made))
+
+
+def _resting_on(stage: str) -> tuple[str, ...]:
+    return MADE_FROM.get(stage, ("results.json",))
 
 
 def _with_reason(rows: list[Quarantined], reason: str | None) -> list[Quarantined]:

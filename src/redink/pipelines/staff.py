@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from decimal import Decimal
 from pathlib import Path
+from typing import Any, TypeVar
 
 from redink.answers.checkers import MATH, Checker
 from redink.failures import BadRecipe, Failure
@@ -15,18 +18,31 @@ from redink.models.engine import Engine
 from redink.models.journal import Journal
 from redink.models.ledger import Ledger, Price
 from redink.models.wire import Endpoint, Form
-from redink.pipelines.spending import stage_note
+from redink.pipelines.series import digest, slug
+from redink.pipelines.spending import ledger_table, stage_note, write_ledger
 from redink.progress import Note, no_note
 from redink.prompts import load_prompt
-from redink.recipe import PromptsRecipe, Recipe, TeacherRecipe
+from redink.recipe import MAY_CHANGE, PromptsRecipe, RunRecipe, TeacherRecipe
+from redink.run import Run, Work
+from redink.stages.chunks import Chunked
+from redink.stages.corrections import write_correction
+from redink.stages.unfinished import row_key
 from redink.teaching.inspection import NoInspector, Patience
 from redink.teaching.llm import InspectorPrompts, LLMInspector, LLMTeacher, TeacherPrompts
 from redink.teaching.protocols import Inspector, Teacher
 from redink.teaching.reference import ReferenceInspector, ReferenceTeacher
+from redink.types import Attempt, CorrectionRow, Problem, Row, Tried
+
+T = TypeVar("T", bound=Row)
+R = TypeVar("R", bound=Row)
 
 ROWS_PER_CALL = 2
 """Rows under way for each call that may be: one that calls and one at hand to take its place."""
 OFFLINE_WINDOW = 64
+_FREE = {
+    who: {key.removeprefix(f"{who}.") for key in MAY_CHANGE if key.startswith(f"{who}.")}
+    for who in ("teacher", "inspector")
+}
 
 
 @dataclass
@@ -103,7 +119,7 @@ class Desk:
         )
 
 
-def hire(recipe: Recipe, journal: Path, checker: Checker = MATH) -> Staff:
+def hire(recipe: RunRecipe, journal: Path, checker: Checker = MATH) -> Staff:
     """The staff of a recipe; `journal` is opened if a chat model is among them, `checker` judges its answers.
 
     Raises `BadRecipe` where an `openai` teacher names no model, `Failure` where its address cannot be used.
@@ -122,7 +138,70 @@ def hire(recipe: Recipe, journal: Path, checker: Checker = MATH) -> Staff:
     )
 
 
-def _chats(recipe: Recipe) -> dict[str, TeacherRecipe]:
+def desk_for(journal: Path, *chats: TeacherRecipe, max_usd: Decimal | None = None) -> Desk:
+    """Journal, ledger and connections for some chat models outside a run's staff, such as a judge."""
+    kept = Journal(journal)
+    return Desk(kept, Ledger(kept, _prices(*chats), max_usd, ""))
+
+
+def taught(
+    run: Run[Any],
+    staff: Staff,
+    stage: str,
+    kind: type[R],
+    inputs: Sequence[T],
+    work: Work[T],
+    onward: Chunked[R, Any] | None = None,
+) -> list[R]:
+    """Do a stage of teacher and inspector row by row, or read it if it is done; keeps and shows what it cost."""
+    begun = not run.finished(stage)
+    try:
+        run.stream(
+            stage, kind, inputs, work, row_key,
+            window=staff.window, within=staff.at(stage), booked=staff.booked, note=staff.note(stage), onward=onward,
+            stop=staff.stop,
+        )  # fmt: skip
+    finally:
+        if staff.desk and begun:
+            write_ledger(run.path("ledger.json"), staff.desk.ledger)
+            run.console.print(ledger_table(staff.desk.ledger))
+    return run.rows(stage, kind)
+
+
+def corrected(
+    run: Run[Any],
+    staff: Staff,
+    stage: str,
+    problems: Sequence[Problem],
+    wrong: Sequence[Attempt],
+    checker: Checker,
+    onward: Chunked[CorrectionRow, Any] | None = None,
+) -> list[CorrectionRow]:
+    """The teacher's traces for wrong attempts at these problems, inspected: a stage."""
+    by_id = {problem.id: problem for problem in problems}
+
+    async def work(written: Attempt, before: Sequence[Tried]) -> Row:
+        problem = by_id[written.problem_id]
+        return await write_correction(problem, written, staff.teacher, staff.inspector, staff.patience, before, checker)
+
+    return taught(run, staff, stage, CorrectionRow, wrong, work, onward)
+
+
+def teacher_name(recipe: RunRecipe) -> str:
+    """Who teaches, as results name it."""
+    return recipe.teacher.model if recipe.teacher.kind == "openai" else recipe.teacher.kind
+
+
+def staff_tag(recipe: RunRecipe) -> str:
+    """A name for the work of this teacher and inspector, the same as long as they would do the same."""
+    told = {
+        "prompts": recipe.prompts.model_dump(mode="json"),
+        **{who: getattr(recipe, who).model_dump(mode="json", exclude=_FREE[who]) for who in ("teacher", "inspector")},
+    }
+    return f"{slug(teacher_name(recipe))}-{digest(json.dumps(told, sort_keys=True))[:4]}"
+
+
+def _chats(recipe: RunRecipe) -> dict[str, TeacherRecipe]:
     """Those who are chat models, by their place."""
     chats = {who: wanted for who in ("teacher", "inspector") if (wanted := getattr(recipe, who)).kind == "openai"}
     for who, wanted in chats.items():
@@ -141,7 +220,7 @@ def _window(chats: dict[str, TeacherRecipe]) -> int:
     )
 
 
-def _open_desk(recipe: Recipe, journal: Path) -> Desk:
+def _open_desk(recipe: RunRecipe, journal: Path) -> Desk:
     prices = _prices(recipe.teacher, recipe.inspector)
     kept = Journal(journal)
     return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, recipe.name if recipe.journal else ""))
@@ -155,7 +234,7 @@ def _prices(*chats: TeacherRecipe) -> dict[str, Price]:
     return prices
 
 
-def _teacher(recipe: Recipe, desk: Desk | None, checker: Checker) -> Teacher:
+def _teacher(recipe: RunRecipe, desk: Desk | None, checker: Checker) -> Teacher:
     wanted, prompts = recipe.teacher, recipe.prompts
     if desk is None or wanted.kind != "openai":
         return ReferenceTeacher(error_rate=wanted.error_rate, seed=recipe.seed)

@@ -4,28 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from redink.answers.checkers import checker_of
+from redink.evaluation.outcomes import Outcomes
 from redink.evaluation.panel import Panel, panel
+from redink.evaluation.perplexity import ChainScore, Perplexity, perplexity
+from redink.evaluation.statistics import Estimate
+from redink.evaluation.step_errors import UP_TO_STEP_END, given_location, mended_given_location
 from redink.failures import Failure
 from redink.markup import render_thought
 from redink.models.student import Sampling, Student, derived_seed
+from redink.pipelines.evaluation import gold_scores
 from redink.pipelines.results import Results, write_results
-from redink.pipelines.spending import ledger_table, write_ledger
-from redink.pipelines.staff import Staff, hire
+from redink.pipelines.series import Series, Store, digest, weights_of
+from redink.pipelines.staff import Staff, corrected, hire, taught
 from redink.problems import fingerprint
 from redink.problems.draw import ProblemSets, Sizes, draw_sets
 from redink.progress import Advance
 from redink.prompts import Prompt, load_prompt
-from redink.run import JOURNAL, Run, Work
+from redink.recipe import Recipe
+from redink.run import JOURNAL, Run
 from redink.stages.attempts import attempt
 from redink.stages.chunks import Chunked
-from redink.stages.corrections import write_correction
 from redink.stages.pairs import STEP_ENDS, confirmation_pair, error_pair, own_corrections
 from redink.stages.reviews import correction_prompt, review
 from redink.stages.thoughts import write_thought
-from redink.stages.unfinished import row_key
 from redink.teaching.recheck import checked, results_only, with_checks
 from redink.training.cross_dpo import train_cross_dpo
 from redink.training.encoding import Lesson
@@ -43,24 +46,31 @@ from redink.types import (
     Tried,
 )
 
-T = TypeVar("T", bound=Row)
-R = TypeVar("R", bound=Row)
 STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
 MODELS = ("base", "hsft", "cross_dpo")
 REPLAY_TEMPERATURE = 0.7
 _FROM_CORRECTIONS = (
-    "own_corrections.*", "pairs.*", "alarms.*", "confirmations.*", "cross_dpo*", "evaluate.cross_dpo.*", "results.json",
+    "own_corrections.*", "pairs.*", "alarms.*", "confirmations.*", "cross_dpo*", "evaluate.cross_dpo.*",
+    "attempts/evaluation/cross_dpo", "results.json",
 )  # fmt: skip
 MADE_FROM = {
-    "thoughts": ("replay.*", "hsft*", "attempts.*", "corrections.*", "evaluate.hsft.*", *_FROM_CORRECTIONS),
+    "thoughts": (
+        "replay.*",
+        "hsft*",
+        "attempts.*",
+        "corrections.*",
+        "evaluate.hsft.*",
+        "attempts/evaluation/hsft",
+        *_FROM_CORRECTIONS,
+    ),
     "corrections": _FROM_CORRECTIONS,
-    **{f"evaluate.{model}.corrections": ("results.json",) for model in MODELS},
+    **{f"evaluate.{model}.corrections": (f"evaluate.{model}.given_location.*", "results.json") for model in MODELS},
 }
 """What rests on the rows of each stage of teacher and inspector, as patterns of names in the run directory."""
 NO_PROBLEMS_LEFT = "See the run directory's *.rejected.jsonl and *.quarantine.jsonl for the reasons."
 
 
-def supercorrect(run: Run, data_dir: Path | None = None, until: str = "evaluate") -> Results | None:
+def supercorrect(run: Run[Recipe], data_dir: Path | None = None, until: str = "evaluate") -> Results | None:
     """Do every stage up to `until` (one of `STAGES`), going on where the run directory left off.
 
     Returns the results once the evaluation is done, else None. Raises `Failure` for what the user can mend.
@@ -71,7 +81,7 @@ def supercorrect(run: Run, data_dir: Path | None = None, until: str = "evaluate"
 class _SuperCorrect:
     """The stages of one run; each reads what the ones before it wrote."""
 
-    def __init__(self, run: Run, data_dir: Path | None) -> None:
+    def __init__(self, run: Run[Recipe], data_dir: Path | None) -> None:
         self.run, self.recipe = run, run.recipe
         wanted = self.recipe.problems
         self.checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])
@@ -132,7 +142,7 @@ class _SuperCorrect:
         async def work(problem: Problem, before: Sequence[Tried]) -> Row:
             return await write_thought(problem, staff.teacher, staff.inspector, staff.patience, before, self.checker)
 
-        rows = self._taught("thoughts", ThoughtRow, self.sets.thoughts, work)
+        rows = taught(self.run, staff, "thoughts", ThoughtRow, self.sets.thoughts, work)
         if not rows:
             raise Failure("no thought was accepted.", NO_PROBLEMS_LEFT)
         return rows
@@ -268,7 +278,55 @@ class _SuperCorrect:
         reviews = self._reviews(f"evaluate.{model}.reviews", model, problems, attempts, greedy, 1)
         wrong = [row for row in attempts if not row.verdict.right]
         corrections = self._corrections(f"evaluate.{model}.corrections", problems, wrong)
-        return panel(model, problems, attempts, reviews, corrections)
+        return panel(
+            model, problems, attempts, reviews, corrections, self._repeats(model), ks=self.recipe.evaluation.ks,
+            seed=self.seed("evaluate"), checker=self.checker, given_location=self._mended(model, attempts, corrections),
+            perplexity=self._perplexity(model),
+        )  # fmt: skip
+
+    def _mended(self, model: str, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> Estimate:
+        """Of the errors that the teacher located, those that the student mends once shown where."""
+        problems, written = self._about(corrections, attempts, self.sets.evaluation)
+        greedy = _with_length(self.sampling("evaluate", 0.0, UP_TO_STEP_END), self.recipe.sampling.max_review_tokens)
+
+        def make(places: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
+            about, shown, traces = ([rows[place] for place in places] for rows in (problems, written, corrections))
+            student, drawn = self.student(model), _numbered(greedy, number)
+            return given_location(about, shown, traces, student, self.correct, drawn, advance)  # type: ignore[arg-type]
+
+        chunked = Chunked(f"evaluate.{model}.given_location", OwnCorrection, make)
+        own = self.run.stage(chunked, range(len(corrections)), unit="corrections")
+        return mended_given_location(own, written, corrections)
+
+    def _perplexity(self, model: str) -> Perplexity:
+        """How likely the model finds the gold solutions, where there are any; every model is asked alike."""
+        solved = [problem for problem in self.sets.evaluation if problem.solution]
+
+        def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
+            return gold_scores(self.student(model), self.solve, rows, advance)
+
+        chunked = Chunked(f"evaluate.{model}.perplexity", ChainScore, make)
+        return perplexity(model, self.run.stage(chunked, solved, unit="solutions"))
+
+    def _repeats(self, model: str) -> Outcomes | None:
+        """Sampled solutions to some of the problems, several each, for stability, pass@k and maj@k."""
+        wanted, sampling = self.recipe.evaluation, self.recipe.sampling
+        if not wanted.repeats:
+            return None
+        problems, prompt = self.sets.evaluation[: wanted.repeat_problems], self._prompt_of(model)
+        series = Series(
+            model=model, weights=weights_of(self._folder(model)), benchmark="evaluation",
+            problems=fingerprint(problems), prompt=prompt.name, prompt_text=digest(prompt.text),
+            temperature=wanted.temperature, top_p=sampling.top_p, max_new_tokens=sampling.max_new_tokens,
+            batch_rows=sampling.batch_rows, seed=self.seed("repeats"),
+        )  # fmt: skip
+
+        def draw(rows: Sequence[Problem], drawn: Sampling, advance: Advance) -> list[Attempt]:
+            return attempt(rows, self.student(model), prompt, drawn, advance, self.checker)
+
+        return Store(self.run.path(f"attempts/evaluation/{model}"), series, problems).repeats(
+            draw, wanted.repeats, self.checker
+        )
 
     # ------------------------------------------------------------------ what the stages share
 
@@ -290,10 +348,13 @@ class _SuperCorrect:
 
     def student(self, model: str) -> Student:
         """Base, HSFT or Cross-DPO student; the last one asked for stays in memory."""
-        name = self.recipe.student if model == "base" else str(self.run.path(model))
+        name = self._folder(model)
         if self._student is None or self._student.name != name:
             self._student = Student.load(name)
         return self._student
+
+    def _folder(self, model: str) -> str:
+        return self.recipe.student if model == "base" else str(self.run.path(model))
 
     def _prompt_of(self, model: str) -> Prompt:
         return self.base_prompt if model == "base" else self.solve
@@ -335,43 +396,13 @@ class _SuperCorrect:
         wrong: Sequence[Attempt],
         onward: Chunked[CorrectionRow, OwnCorrection] | None = None,
     ) -> list[CorrectionRow]:
-        by_id, staff = {problem.id: problem for problem in problems}, self.staff
-
-        async def work(written: Attempt, before: Sequence[Tried]) -> Row:
-            return await write_correction(
-                by_id[written.problem_id], written, staff.teacher, staff.inspector, staff.patience, before, self.checker
-            )
-
-        return self._taught(stage, CorrectionRow, wrong, work, onward)
-
-    def _taught(
-        self,
-        stage: str,
-        kind: type[R],
-        inputs: Sequence[T],
-        work: Work[T],
-        onward: Chunked[R, OwnCorrection] | None = None,
-    ) -> list[R]:
-        """A stage of teacher and inspector, with what it cost."""
-        staff = self.staff
-        begun = not self.run.finished(stage)
-        try:
-            self.run.stream(
-                stage, kind, inputs, work, row_key,
-                window=staff.window, within=staff.at(stage), booked=staff.booked, note=staff.note(stage), onward=onward,
-                stop=staff.stop,
-            )  # fmt: skip
-        finally:
-            if staff.desk and begun:
-                write_ledger(self.run.path("ledger.json"), staff.desk.ledger)
-                self.run.console.print(ledger_table(staff.desk.ledger))
-        return self.run.rows(stage, kind)
+        return corrected(self.run, self.staff, stage, problems, wrong, self.checker, onward)
 
     def _about(
-        self, corrections: Sequence[CorrectionRow], attempts: Sequence[Attempt]
+        self, corrections: Sequence[CorrectionRow], attempts: Sequence[Attempt], among: Sequence[Problem] = ()
     ) -> tuple[list[Problem], list[Attempt]]:
-        """Problem and attempt of each correction, aligned."""
-        problems = {problem.id: problem for problem in self.sets.errors}
+        """Problem (of the error set, if not `among` others) and attempt of each correction, aligned."""
+        problems = {problem.id: problem for problem in among or self.sets.errors}
         written = {(row.problem_id, row.sample): row for row in attempts}
         return (
             [problems[row.problem_id] for row in corrections],
@@ -380,7 +411,7 @@ class _SuperCorrect:
 
     def _books(self) -> None:
         fingerprints = {name: fingerprint(getattr(self.sets, name)) for name in ("thoughts", "errors", "evaluation")}
-        purposes = ("hsft", "attempts", "own_corrections", "alarms", "cross_dpo", "evaluate")
+        purposes = ("hsft", "attempts", "own_corrections", "alarms", "cross_dpo", "evaluate", "repeats")
         self.run.write_manifest(fingerprints, {purpose: self.seed(purpose) for purpose in purposes})
 
 

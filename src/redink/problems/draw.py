@@ -9,12 +9,11 @@ from pathlib import Path
 
 from redink.failures import Failure
 from redink.problems.folds import held_out
+from redink.problems.published import PUBLISHED
 from redink.problems.questions import question_key
 from redink.problems.sets import refuse_overlap
 from redink.problems.sources import load_problems
 from redink.types import Problem, Quarantined
-
-PUBLISHED_SPLITS = ("gsm8k", "math")
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def _pool(
     held: list[Quarantined],
 ) -> list[Problem]:
     """Enough candidates: all of a published split or a file, shuffled; a generous draw from a generator."""
-    if source in PUBLISHED_SPLITS or source.endswith(".jsonl"):
+    if source in PUBLISHED or source.endswith(".jsonl"):
         pool = load_problems(source, data_dir=data_dir, split=split, set_aside=held)
         random.Random(seed).shuffle(pool)
         return pool

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from redink.failures import BadInput
+from redink.problems.golds import without_thousands
 from redink.rows import read_json_lines
 from redink.types import Problem
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
-_THOUSANDS = re.compile(r"(?<=\d),(?=\d)")
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,32 @@ class Line:
             raise self.bad(names[0], "is missing.", f"A problem needs {' or '.join(names)}.")
         return self.text(field, number=number) or self._empty(field)
 
+    def texts(self, field: str) -> tuple[str, ...]:
+        """The texts of a list, without outer white space; a lone text is a list of one, null an empty one."""
+        value = self.fields.get(field)
+        if value is None:
+            return ()
+        parts = [value] if isinstance(value, str) else value
+        if not isinstance(parts, Sequence) or not all(isinstance(part, str) for part in parts):
+            raise self.bad(field, f"holds {_kind(value)}, not a list of texts.")
+        return tuple(str(part).strip() for part in parts)
+
+    def whole(self, field: str, least: int, most: int) -> int | None:
+        """The whole number of the field, None if it is null; raises `BadInput` unless it lies in least..most."""
+        value = self.fields.get(field)
+        if value is None:
+            return None
+        if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
+            raise self.bad(field, f"holds {value!r}, not a whole number in {least}..{most}.")
+        return value
+
+    def flag(self, field: str) -> bool:
+        """True or false as the field says, False if it is absent or null; raises `BadInput` for anything else."""
+        value = self.fields.get(field)
+        if value is not None and not isinstance(value, bool):
+            raise self.bad(field, f"holds {_kind(value)}, not true or false.")
+        return bool(value)
+
     def _empty(self, field: str) -> str:
         raise self.bad(field, "is empty.", f"A problem needs {field}.")
 
@@ -81,7 +107,7 @@ def split_final_answer(text: str) -> tuple[str | None, str]:
     before, mark, after = text.rpartition("####")
     if not mark:
         return None, text.strip()
-    return before.strip() or None, _THOUSANDS.sub("", after.strip())
+    return before.strip() or None, without_thousands(after.strip())
 
 
 def read_problems(path: Path) -> list[Problem]:

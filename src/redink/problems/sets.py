@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from redink.failures import Failure
 from redink.problems.questions import question_key
@@ -78,3 +78,12 @@ def fingerprint(problems: Sequence[Problem]) -> str:
         unused = {"entry"} if problem.entry is None else None
         digest.update(problem.model_dump_json(exclude=unused).encode() + b"\n")
     return digest.hexdigest()[:16]
+
+
+def content_fingerprint(texts: Iterable[str]) -> str:
+    """First 16 hexadecimal digits of the SHA-256 of the texts, whatever their order.
+
+    The same set from a folder and from the hub, in another order and with other ids, has the same.
+    """
+    digests = sorted(hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest() for text in texts)
+    return hashlib.sha256(b"".join(digests)).hexdigest()[:16]

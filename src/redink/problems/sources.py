@@ -14,7 +14,6 @@ from redink.problems import gym, jsonl, published, stories
 from redink.types import Problem, Quarantined, Row
 
 DEFAULT_DRAW = 100
-_PUBLISHED = ("gsm8k", "math")
 _REAL = "the folder named by --data-dir, or the Hugging Face hub"
 _OFFLINE = "nothing: works offline"
 
@@ -29,16 +28,13 @@ class SourceInfo(Row):
 
 def list_sources() -> list[SourceInfo]:
     """Every source of problems, published sets first."""
-    fixed = [
-        ("gsm8k", "grade-school word problems: 7473 train, 1319 test", _REAL),
-        ("math", "competition problems of 7 subjects: 7500 train, 5000 test; unusable rows left out", _REAL),
-        ("jsonl:<path>", "your own: question, answer; optionally id, solution, subject, level", "the file"),
-    ]
+    known = [(name, f"{row.description}: {row.sizes}", _REAL) for name, row in published.PUBLISHED.items()]
+    files = ("jsonl:<path>", "your own: question, answer; optionally id, solution, subject, level", "the file")
     tasks = [(f"reasoning_gym:{name}", task.description, _OFFLINE) for name, task in gym.TASKS.items()]
     tales = [(f"stories:{subject}", f"short story problems ({subject})", _OFFLINE) for subject in stories.SUBJECTS]
     others = ("reasoning_gym:<task>", "any other of its tasks, with a gold answer but no worked solution", _OFFLINE)
     mixed = ("stories", "short story problems of all subjects, evenly mixed", _OFFLINE)
-    rows = [*fixed, *tasks, others, mixed, *tales]
+    rows = [*known, files, *tasks, others, mixed, *tales]
     return [SourceInfo(name=name, description=description, needs=needs) for name, description, needs in rows]
 
 
@@ -48,37 +44,49 @@ def load_problems(
     data_dir: Path | None = None,
     limit: int | None = None,
     seed: int = 0,
-    split: str = "train",
+    split: str | None = None,
     set_aside: list[Quarantined] | None = None,
+    checks: list[published.SetCheck] | None = None,
 ) -> list[Problem]:
     """Load or draw the problems of a source.
 
     Args:
-        source: `gsm8k`, `math`, `jsonl:<path>` (or a path that ends in .jsonl), `reasoning_gym:<task>` (settings
-            may follow, as in `reasoning_gym:chain_sum?max_terms=4&within=0..199`), `stories` or `stories:<subject>`.
+        source: a published set (`gsm8k`, `math`, …: see `list_sources`), `jsonl:<path>` (or a path that ends in
+            .jsonl), `reasoning_gym:<task>` (settings may follow, as in
+            `reasoning_gym:chain_sum?max_terms=4&within=0..199`), `stories` or `stories:<subject>`.
         data_dir: folder of the published sets (`gsm8k_train.jsonl`, …); None: the Hugging Face hub. A relative
             JSONL path that does not exist is looked for here too.
         limit: the first so many rows of a file (None: all); the number to draw from a generator (None: 100).
         seed: what generators draw by; files are read in their order.
-        split: 'train' or 'test' of a published set; nothing to the other sources.
+        split: 'train' or 'test' of a published set (None: train where it has one); nothing to the other sources.
         set_aside: rows of a published set that cannot serve are added here, each with its reason and its raw text:
-            an empty gold answer (`empty_gold`), a question of MATH's train split that is in test (`stands_in_test`).
+            an empty gold answer (`empty_gold`), a question of train that is in test too (`stands_in_test`), …
+        checks: the check of the whole set, before `limit`, is added here: rows and fingerprint against what is known.
 
     Raises `Failure` for an unknown source (naming the nearest), a failed download or an unusable option, and
     `BadInput` for an unusable file.
     """
     if limit is not None and limit < 1:
         raise Failure(f"The limit of {source} is {limit}.", "It must be at least 1.")
+    whole = _whole(source, data_dir, limit or DEFAULT_DRAW, seed, split, set_aside)
+    if checks is not None:
+        checks.append(published.check_set(source, whole))
+    return whole[:limit]
+
+
+def _whole(
+    source: str, data_dir: Path | None, draw: int, seed: int, split: str | None, set_aside: list[Quarantined] | None
+) -> list[Problem]:
+    """All of a published set or a file; `draw` of a generator."""
     name, _, rest = source.partition(":")
-    if name in _PUBLISHED and not rest:
-        found = published.math(split, data_dir, set_aside) if name == "math" else published.gsm8k(split, data_dir)
-        return found[:limit]
+    if source in published.PUBLISHED:
+        return published.load(source, split, data_dir, set_aside)
     if source.endswith(".jsonl") or name == "jsonl":
-        return jsonl.read_problems(_path(source.removeprefix("jsonl:"), data_dir))[:limit]
+        return jsonl.read_problems(_path(source.removeprefix("jsonl:"), data_dir))
     if name == "reasoning_gym":
-        return _from_gym(rest, limit or DEFAULT_DRAW, seed)
+        return _from_gym(rest, draw, seed)
     if name == "stories":
-        return _from_stories(rest, limit or DEFAULT_DRAW, seed)
+        return _from_stories(rest, draw, seed)
     raise _unknown(source, [info.name for info in list_sources()])
 
 

@@ -1,0 +1,5 @@
+"""`python -m redink.cli`."""
+
+from redink.cli import main
+
+main()
