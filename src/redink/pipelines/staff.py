@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -103,16 +104,17 @@ class Desk:
         )
 
 
-def hire(recipe: Recipe, journal: Path, checker: Checker = MATH) -> Staff:
+def hire(recipe: Recipe, journal: Path, checker: Checker = MATH, folder: Path | None = None) -> Staff:
     """The staff of a recipe; `journal` is opened if a chat model is among them, `checker` judges its answers.
 
-    Raises `BadRecipe` where an `openai` teacher names no model, `Failure` where its address cannot be used.
+    `folder` is the run directory whose budget is spent (default: the journal's own folder). Raises `BadRecipe` where
+    an `openai` teacher names no model, `Failure` where its address cannot be used.
     """
     if recipe.teacher.kind == "none":
         raise BadRecipe("teacher.kind: 'none' is for the inspector only.", "Use 'reference' or 'openai'.")
     patience = Patience(recipe.inspector.rounds, recipe.teacher.tries, recipe.inspector.tries)
     chats = _chats(recipe)
-    desk = _open_desk(recipe, journal) if chats else None
+    desk = _open_desk(recipe, journal, folder or journal.parent) if chats else None
     return Staff(
         _teacher(recipe, desk, checker),
         _inspector(recipe.inspector, recipe.prompts, desk),
@@ -141,10 +143,19 @@ def _window(chats: dict[str, TeacherRecipe]) -> int:
     )
 
 
-def _open_desk(recipe: Recipe, journal: Path) -> Desk:
+def _open_desk(recipe: Recipe, journal: Path, folder: Path) -> Desk:
     prices = _prices(recipe.teacher, recipe.inspector)
     kept = Journal(journal)
-    return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, recipe.name if recipe.journal else ""))
+    return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, payer(folder, journal)))
+
+
+def payer(folder: Path, journal: Path) -> str:
+    """Whose budget a run directory spends, in the charges of a journal: the way to it from there; '' beside it.
+
+    Runs that share a journal thus have a budget each, also after all of it was moved together.
+    """
+    way = os.path.relpath(folder.resolve(), journal.parent.resolve())
+    return "" if way == "." else Path(way).as_posix()
 
 
 def _prices(*chats: TeacherRecipe) -> dict[str, Price]:

@@ -78,7 +78,8 @@ class _SuperCorrect:
         self.sets = self._problems(data_dir)
         self.solve, self.correct = load_prompt(self.recipe.prompts.solve), load_prompt(self.recipe.prompts.correct)
         self.base_prompt = load_prompt(self.recipe.prompts.base)
-        self.staff: Staff = hire(self.recipe, self.run.path(self.recipe.journal or JOURNAL), self.checker)
+        journal = run.folder.parent / self.recipe.journal if self.recipe.journal else run.path(JOURNAL)
+        self.staff: Staff = hire(self.recipe, journal, self.checker, run.folder)
         self._student: Student | None = None
 
     def until(self, last: str) -> Results | None:
