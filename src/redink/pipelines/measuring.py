@@ -18,7 +18,7 @@ from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.chains import ChainsReport, evaluate_chains
 from redink.pipelines.evaluation import prompts_for
 from redink.pipelines.series import digest, weights_of
-from redink.pipelines.staff import Desk, desk_for, hire, teacher_name
+from redink.pipelines.staff import Desk, desk_for, hire, journal_of, teacher_name
 from redink.pipelines.step_errors import (
     JudgeReviewer,
     ReferenceReviewer,
@@ -161,7 +161,7 @@ def teacher(recipe: Recipe, folder: Path, data_dir: Path | None = None) -> Teach
         student, prompt = Student.load(recipe.student), load_prompt(recipe.prompts.base)
         attempts = attempt(sets.errors, student, prompt, drawn, advance, checker)
     folder.mkdir(parents=True, exist_ok=True)
-    staff = hire(recipe, folder / (recipe.journal or JOURNAL), checker)
+    staff = hire(recipe, journal_of(folder, recipe), checker, folder)
     names = (teacher_name(recipe), recipe.inspector.model or recipe.inspector.kind)
     try:
         cases = [*thought_cases(sets.thoughts), *trace_cases(sets.errors, attempts)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -23,7 +24,7 @@ from redink.pipelines.spending import ledger_table, stage_note, write_ledger
 from redink.progress import Note, no_note
 from redink.prompts import load_prompt
 from redink.recipe import MAY_CHANGE, PromptsRecipe, RunRecipe, TeacherRecipe
-from redink.run import Run, Work
+from redink.run import JOURNAL, Run, Work
 from redink.stages.chunks import Chunked
 from redink.stages.corrections import write_correction
 from redink.stages.unfinished import row_key
@@ -119,16 +120,22 @@ class Desk:
         )
 
 
-def hire(recipe: RunRecipe, journal: Path, checker: Checker = MATH) -> Staff:
+def journal_of(folder: Path, recipe: RunRecipe) -> Path:
+    """The journal of a run directory: its own, or the one beside the run directories that the recipe names."""
+    return folder.parent / recipe.journal if recipe.journal else folder / JOURNAL
+
+
+def hire(recipe: RunRecipe, journal: Path, checker: Checker = MATH, folder: Path | None = None) -> Staff:
     """The staff of a recipe; `journal` is opened if a chat model is among them, `checker` judges its answers.
 
-    Raises `BadRecipe` where an `openai` teacher names no model, `Failure` where its address cannot be used.
+    `folder` is the run directory whose budget is spent (default: the journal's own folder). Raises `BadRecipe` where
+    an `openai` teacher names no model, `Failure` where its address cannot be used.
     """
     if recipe.teacher.kind == "none":
         raise BadRecipe("teacher.kind: 'none' is for the inspector only.", "Use 'reference' or 'openai'.")
     patience = Patience(recipe.inspector.rounds, recipe.teacher.tries, recipe.inspector.tries)
     chats = _chats(recipe)
-    desk = _open_desk(recipe, journal) if chats else None
+    desk = _open_desk(recipe, journal, folder or journal.parent) if chats else None
     return Staff(
         _teacher(recipe, desk, checker),
         _inspector(recipe.inspector, recipe.prompts, desk),
@@ -220,10 +227,19 @@ def _window(chats: dict[str, TeacherRecipe]) -> int:
     )
 
 
-def _open_desk(recipe: RunRecipe, journal: Path) -> Desk:
+def _open_desk(recipe: RunRecipe, journal: Path, folder: Path) -> Desk:
     prices = _prices(recipe.teacher, recipe.inspector)
     kept = Journal(journal)
-    return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, recipe.name if recipe.journal else ""))
+    return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, payer(folder, journal)))
+
+
+def payer(folder: Path, journal: Path) -> str:
+    """Whose budget a run directory spends, in the charges of a journal: the way to it from there; '' beside it.
+
+    Runs that share a journal thus have a budget each, also after all of it was moved together.
+    """
+    way = os.path.relpath(folder.resolve(), journal.parent.resolve())
+    return "" if way == "." else Path(way).as_posix()
 
 
 def _prices(*chats: TeacherRecipe) -> dict[str, Price]:

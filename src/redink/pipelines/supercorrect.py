@@ -17,13 +17,13 @@ from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.evaluation import gold_scores
 from redink.pipelines.results import Results, write_results
 from redink.pipelines.series import Series, Store, digest, weights_of
-from redink.pipelines.staff import Staff, corrected, hire, taught
+from redink.pipelines.staff import Staff, corrected, hire, journal_of, taught
 from redink.problems import fingerprint
 from redink.problems.draw import ProblemSets, Sizes, draw_sets
 from redink.progress import Advance
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe
-from redink.run import JOURNAL, Run
+from redink.run import Run
 from redink.stages.attempts import attempt
 from redink.stages.chunks import Chunked
 from redink.stages.pairs import STEP_ENDS, confirmation_pair, error_pair, own_corrections
@@ -88,7 +88,7 @@ class _SuperCorrect:
         self.sets = self._problems(data_dir)
         self.solve, self.correct = load_prompt(self.recipe.prompts.solve), load_prompt(self.recipe.prompts.correct)
         self.base_prompt = load_prompt(self.recipe.prompts.base)
-        self.staff: Staff = hire(self.recipe, self.run.path(self.recipe.journal or JOURNAL), self.checker)
+        self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
         self._student: Student | None = None
 
     def until(self, last: str) -> Results | None:
