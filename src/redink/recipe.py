@@ -157,8 +157,8 @@ class RunRecipe(Row):
     budget: BudgetRecipe = Field(default_factory=BudgetRecipe)
     journal: str = Field(
         "",
-        description="File of bought replies, which runs may share; empty: the run's own. A relative path lies beside the "
-        "run directories.",
+        description="File of bought replies, which runs may share; empty: the run's own. A relative path lies beside "
+        "the run directories.",
     )
 
 
