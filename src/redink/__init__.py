@@ -46,6 +46,8 @@ _HOMES = {
     "redink.run": ("Run",),
     "redink.pipelines.supercorrect": ("supercorrect",),
     "redink.pipelines.evaluation": ("evaluate_student", "solve_question"),
+    "redink.report.building": ("write_report",),
+    "redink.report.comparing": ("write_comparison",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.table import Table
 
 from redink.failures import Failure, StoppedByHand
+from redink.report import commands as report_commands
 from redink.types import Quarantined
 
 USER_ERROR, INTERRUPTED = 2, 130
@@ -31,6 +32,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+app.add_typer(report_commands.commands)
 console = Console()
 
 RecipeArgument = Annotated[str, typer.Argument(help="A recipe file, or a bundled recipe's name such as 'demo'.")]
@@ -109,6 +111,7 @@ def _run(recipe_name: str, until: str, options: RunOptions) -> None:
     from redink.pipelines.results import as_table
     from redink.pipelines.supercorrect import supercorrect
     from redink.recipe import load_recipe
+    from redink.report.commands import write_and_say
     from redink.run import Run, start_anew
 
     recipe = load_recipe(recipe_name, options.overrides)
@@ -122,6 +125,7 @@ def _run(recipe_name: str, until: str, options: RunOptions) -> None:
         if results is not None:
             console.print(as_table(results))
             console.print(f"results: {run.path('results.json')}", markup=False, highlight=False, soft_wrap=True)
+            write_and_say(folder)
 
 
 @app.command(epilog="Example: redink demo --seed 1 --name demo-1")
