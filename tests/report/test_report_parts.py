@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from report_run import EVALUATION, HOSTILE, attempt, correction, make_run, marked, problem, review
-from scipy.stats import binomtest
 
 from redink.failures import BadInput
 from redink.report import charts
