@@ -29,8 +29,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "compare",
-    "tables", "evaluate-steps", "evaluate-teacher", "evaluate-chains", "lm-eval-task", "lm-eval-agreement", "solve",
-    "problems", "grade", "doctor", "fetch", "quarantine",
+    "tables", "evaluate-steps", "evaluate-corrections", "evaluate-teacher", "evaluate-chains", "lm-eval-task",
+    "lm-eval-agreement", "solve", "problems", "grade", "doctor", "fetch", "quarantine",
 ]  # fmt: skip
 
 
@@ -72,6 +72,7 @@ BAD = [
     (["compare", "nowhere"], "nowhere", "runs/demo"),
     (["tables", "nowhere"], "results.json", "run directory"),
     (["evaluate-steps", "--set", "processbench/gsm9k"], "processbench/gsm9k", "processbench/gsm8k"),
+    (["evaluate-corrections", "nowhere", "--judge", "m"], "nowhere", "runs/demo"),
     (["evaluate-chains", "nowhere.jsonl"], "nowhere.jsonl", "Check the path."),
     (["quarantine", "list", "nowhere"], "nowhere", "runs/demo"),
     (["quarantine", "requeue", "nowhere", "--reason", "cut"], "nowhere", "runs/demo"),
