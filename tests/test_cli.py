@@ -30,8 +30,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "compare",
-    "tables", "evaluate-steps", "evaluate-teacher", "evaluate-chains", "lm-eval-task", "lm-eval-agreement", "solve",
-    "problems", "grade", "doctor", "fetch", "quarantine", "report", "view",
+    "tables", "evaluate-steps", "evaluate-corrections", "evaluate-teacher", "evaluate-chains", "lm-eval-task",
+    "lm-eval-agreement", "solve", "problems", "grade", "doctor", "fetch", "quarantine", "report", "view",
 ]  # fmt: skip
 
 
@@ -73,6 +73,7 @@ BAD = [
     (["compare", "nowhere"], "nowhere", "runs/demo"),
     (["tables", "nowhere"], "results.json", "run directory"),
     (["evaluate-steps", "--set", "processbench/gsm9k"], "processbench/gsm9k", "processbench/gsm8k"),
+    (["evaluate-corrections", "nowhere", "--judge", "m"], "nowhere", "runs/demo"),
     (["evaluate-chains", "nowhere.jsonl"], "nowhere.jsonl", "Check the path."),
     (["report", "nowhere"], "nowhere", "runs/demo"),
     (["view", "nowhere"], "nowhere", "runs/demo"),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -20,7 +21,7 @@ from redink.models.journal import Journal
 from redink.models.ledger import Ledger, Price
 from redink.models.wire import Endpoint, Form
 from redink.pipelines.series import digest, slug
-from redink.pipelines.spending import ledger_table, stage_note, write_ledger
+from redink.pipelines.spending import ledger_lines, ledger_table, stage_note, write_ledger
 from redink.progress import Note, no_note
 from redink.prompts import load_prompt
 from redink.recipe import MAY_CHANGE, PromptsRecipe, RunRecipe, TeacherRecipe
@@ -34,6 +35,7 @@ from redink.teaching.protocols import Inspector, Teacher
 from redink.teaching.reference import ReferenceInspector, ReferenceTeacher
 from redink.types import Attempt, CorrectionRow, Problem, Row, Tried
 
+Open = AbstractAsyncContextManager[object]
 T = TypeVar("T", bound=Row)
 R = TypeVar("R", bound=Row)
 
@@ -62,9 +64,8 @@ class Staff:
         if self.desk is None:
             yield
             return
-        async with self.desk.engine:
-            with self.desk.engine.stage(stage):
-                yield
+        async with self.desk.at(stage):
+            yield
 
     async def booked(self) -> None:
         """Return when everything bought so far is in the journal on disk."""
@@ -96,6 +97,24 @@ class Desk:
 
     def __post_init__(self) -> None:
         self.engine = Engine(self.journal, self.ledger)
+
+    @asynccontextmanager
+    async def at(self, stage: str) -> AsyncIterator[None]:
+        """What is bought inside the block is booked under the stage, over connections that are kept until its end."""
+        async with self.engine:
+            with self.engine.stage(stage):
+                yield
+
+    @contextmanager
+    def kept(self, folder: Path) -> Iterator[Desk]:
+        """At the end the journal is closed, and the ledger written into the folder and shown on standard error."""
+        try:
+            yield self
+        finally:
+            self.journal.close()
+            if self.ledger.totals():
+                write_ledger(folder / "ledger.json", self.ledger)
+                print(*ledger_lines(self.ledger), sep="\n", file=sys.stderr)
 
     def chat(self, wanted: TeacherRecipe) -> ChatModel:
         """The chat model that a recipe asks for."""
