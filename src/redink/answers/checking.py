@@ -192,6 +192,8 @@ def _for_worker(one: str, other: str, failure: Unreadable) -> Verdict | Question
         return _ungradable(str(beyond), "bounds")
     except (ArithmeticError, ValueError, RecursionError):
         return _unread(failure)
+    except Exception as fault:
+        return _ungradable(f"{INTERNAL} ({type(fault).__name__})", "structure")
 
 
 def _unread(failure: Unreadable) -> Verdict:

@@ -22,6 +22,7 @@ from redink.answers.latex import TooLarge, Undecided, Unsupported
 
 MOST_BITS = 60_000
 LARGEST_FACTORIAL = 3000
+MOST_GAMMA_BITS = 1000
 MOST_STEPS = 20_000
 MOST_TERMS = 500
 POINTS = 7
@@ -226,7 +227,7 @@ def _fact(run: Evaluator, node: Node) -> Number:
     value = run(node.args[0])
     if isinstance(value, Fraction) and value.denominator == 1:
         return _factorial(value.numerator)
-    if abs(value) > LARGEST_FACTORIAL:
+    if abs(value) > LARGEST_FACTORIAL or run.precision > MOST_GAMMA_BITS:
         raise TooLarge("a factorial too large to write out")
     return run.mp.gamma(run.inexact(value) + 1)
 
@@ -296,11 +297,11 @@ def _joined(run: Evaluator, op: str, total: Number, value: Number) -> Number:
 def _fn(run: Evaluator, node: Node) -> Number:
     values = [run(argument) for argument in node.args]
     exact = _EXACT.get(node.name)
-    if exact is not None and all(isinstance(value, Fraction) for value in values):
-        found = exact(*values)
-        if found is not None:
-            return found
     try:
+        if exact is not None and all(isinstance(value, Fraction) for value in values):
+            found = exact(*values)
+            if found is not None:
+                return found
         return _INEXACT[node.name](run, *map(run.inexact, values))
     except (ZeroDivisionError, ValueError):
         raise Undefined(node.name) from None

@@ -105,7 +105,7 @@ def _run(recipe_name: str, until: str, options: RunOptions) -> None:
 @commands.command(epilog="Example: redink demo --seed 1 --name demo-1")
 @_with_run_options
 def demo(options: RunOptions) -> None:
-    """The whole SuperCorrect method offline: a table base → HSFT → Cross-DPO in about 10 minutes on two cores."""
+    """The whole SuperCorrect method offline: a table base → HSFT → Cross-DPO in about six minutes on two cores."""
     _run("demo", "evaluate", options)
 
 
