@@ -21,6 +21,7 @@ from redink.report.figures import duration, label, run_figures
 from redink.report.files import read_run
 from redink.report.html import Html, element, joined
 from redink.report.sources import sources_of
+from redink.rows import write_rows
 from redink.types import CorrectionTrace, OwnCorrection, PreferencePair, Quarantined, Rejected, Verdict
 
 # ---------------------------------------------------------------- html
@@ -294,7 +295,6 @@ def test_chance_in_words(p, words) -> None:
 def test_stability_is_counted_from_rows_that_were_drawn_several_times(tmp_path) -> None:
     """x/1 right in 1 of 2 draws, x/2 in 2 of 2."""
     from redink.report.figures import stability_of_rows
-    from redink.rows import write_rows
 
     folder = make_run(tmp_path / "drawn", hostile=False)
     draws = [
@@ -317,3 +317,20 @@ def test_a_trace_that_no_longer_renders_is_no_crash() -> None:
         update={"trace": CorrectionTrace(steps=(gap, *row.trace.steps[1:]), error=marked(2), answer="7")}
     )
     assert own_error(Work(group="g", model="m", correction=broken, own=OwnCorrection(problem_id="p", text=OWN))) is None
+
+
+def test_each_models_repeats_are_its_own(tmp_path) -> None:
+    folder = make_run(tmp_path / "repeated", hostile=False)
+    for model, right in (("base", False), ("hsft", True)):
+        for draw in (0, 1):
+            path = folder / "attempts" / "evaluation" / model / f"r{draw:03d}" / "000000.jsonl"
+            write_rows(path, [attempt("e/1", right, f"{model} {draw}", sample=draw)])
+    with Archive({"": folder}) as archive:
+        case = archive.case("e/1")
+    assert case is not None
+    drawn = [work for work in case.works if work.group.startswith("repeats")]
+    assert {(work.model, work.group, work.attempt.text) for work in drawn if work.attempt} == {
+        (model, f"repeats.r{draw:03d}", attempt("e/1", True, f"{model} {draw}").text)
+        for model in ("base", "hsft")
+        for draw in (0, 1)
+    }

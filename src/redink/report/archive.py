@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from pydantic import ValidationError
 
 from redink.report.cases import Case, Work
-from redink.report.sources import Source, sources_of
+from redink.report.sources import REPEATS, Source, sources_of
 from redink.types import Problem, Row, ThoughtRow
 
 _ID = re.compile(rb'^\{"(?:problem_)?id":\s?"([^"\\]+)"')
@@ -111,16 +111,15 @@ class Archive:
         problem = self._row(folder.place) if folder else None
         if folder is None or not isinstance(problem, Problem):
             return None
-        thought, works = None, dict[tuple[str, str, int], dict[str, Any]]()
+        thought, works = None, dict[tuple[str, str, str, int], dict[str, Any]]()
         for place in folder.rows:
             row, source = self._row(place), self.sources[place.source]
             if isinstance(row, ThoughtRow):
                 thought = thought or row
             elif row is not None:
                 _gather(works, source, row)
-        return Case(
-            problem=problem, set=folder.set, thought=thought, works=tuple(Work(**parts) for parts in works.values())
-        )
+        shown = sorted(works.values(), key=lambda parts: str(parts["group"]).startswith(REPEATS))
+        return Case(problem=problem, set=folder.set, thought=thought, works=tuple(Work(**parts) for parts in shown))
 
     def _row(self, place: Place) -> Row | None:
         source = self.sources[place.source]
@@ -158,9 +157,9 @@ def _identity(raw: bytes) -> str | None:
     return name if isinstance(name, str) else None
 
 
-def _gather(works: dict[tuple[str, str, int], dict[str, Any]], source: Source, row: Any) -> None:
+def _gather(works: dict[tuple[str, str, str, int], dict[str, Any]], source: Source, row: Any) -> None:
     """Put a row with the work it is about."""
-    key = source.run, source.group, row.sample
+    key = source.run, source.group, source.model, row.sample
     label = f"{source.run} · {source.model}" if source.run and source.model else source.model
     parts = works.setdefault(key, {"group": source.group, "model": label, "sample": row.sample})
     if source.part in ("left_out", "held"):

@@ -253,6 +253,12 @@
     return el("span", {}, `${name(work.model)} `, shown.map(([style, glyph]) => el("span", { class: style, "aria-hidden": "true" }, glyph)), el("span", { class: "sr" }, spoken));
   }
 
+  /** The works that the list of problems shows: up to four, and no repeated draws where there are others. */
+  const shownWorks = (line) => {
+    const single = line.works.filter((work) => !String(work.group).startsWith("repeats"));
+    return (single.length ? single : line.works).slice(0, 4);
+  };
+
   async function list() {
     const values = state(), number = ++asked;
     const query = Object.fromEntries(KEYS.map((key) => [key, values.get(key) || ""]));
@@ -264,7 +270,7 @@
     const current = values.get("problem");
     fill(hits, found.lines.map((line) => el("li", {}, el("a", { href: link({ problem: line.id }), "aria-current": line.id === current ? "true" : null },
       el("span", { class: "q", dir: "auto" }, plain(line.question.slice(0, 200))),
-      el("span", { class: "about" }, el("span", {}, line.subject || line.set), line.works.slice(0, 4).map(badge), line.works.length > 4 && el("span", {}, `+${line.works.length - 4}`))))));
+      el("span", { class: "about" }, el("span", {}, line.subject || line.set), shownWorks(line).map(badge), line.works.length > shownWorks(line).length && el("span", {}, `+${line.works.length - shownWorks(line).length}`))))));
     const end = Math.min(found.total, found.offset + PAGE);
     byId("count").textContent = found.total ? `${(found.offset + 1).toLocaleString("en")}–${end.toLocaleString("en")} of ${found.total.toLocaleString("en")} problems` : "Nothing was found. Take a filter away.";
     byId("earlier").disabled = found.offset === 0;
@@ -363,7 +369,10 @@
   }
   const accepted = (row) => rounds("The inspector's remarks", row.tries || [], `Accepted in round ${row.rounds}.`);
   const WHERE = { attempts: "solutions for training", replay: "reviews replayed in training" };
+  const DRAW = /^repeats\.r(\d+)$/;
   const tabName = (one, work) => {
+    const draw = DRAW.exec(work.group);
+    if (draw) return `${name(work.model)}, draw ${Number(draw[1]) + 1}`;
     const among = one.works.filter((other) => other.model === work.model && other.group === work.group);
     const place = WHERE[work.group] && one.works.some((other) => other.model === work.model && other.group !== work.group) ? `, ${WHERE[work.group]}` : "";
     return `${name(work.model)}${place}${among.length > 1 ? ` ${among.indexOf(work) + 1}` : ""}`;
@@ -401,7 +410,7 @@
     const wanted = values.has("shown") ? Number(values.get("shown")) || 0 : one.works.findIndex((work) => meets(work, values.get("model"), bitOf(values.get("outcome")), Number(values.get("step")) || 0));
     const chosen = Math.min(Math.max(0, wanted), Math.max(0, one.works.length - 1));
     const panel = el("div", { id: "work", role: "tabpanel", tabindex: "-1" });
-    const tabs = one.works.map((work, place) => el("button", { type: "button", role: "tab", "aria-controls": "work", "aria-selected": place === chosen ? "true" : "false", tabindex: place === chosen ? "0" : "-1", onclick: () => pick(place) }, badge({ ...work, model: work.model }), tabName(one, work) === name(work.model) ? null : el("span", { class: "eyebrow" }, tabName(one, work).slice(name(work.model).length))));
+    const tabs = one.works.map((work, place) => el("button", { type: "button", role: "tab", class: DRAW.test(work.group) ? "draw" : null, "aria-controls": "work", "aria-selected": place === chosen ? "true" : "false", tabindex: place === chosen ? "0" : "-1", onclick: () => pick(place) }, badge({ ...work, model: work.model }), tabName(one, work) === name(work.model) ? null : el("span", { class: "eyebrow" }, tabName(one, work).slice(name(work.model).length))));
     const bar = el("div", { class: "tabs", role: "tablist", "aria-label": "solutions", onkeydown: arrows }, tabs);
     function pick(place) {
       tabs.forEach((tab, other) => { tab.setAttribute("aria-selected", String(other === place)); tab.tabIndex = other === place ? 0 : -1; });
