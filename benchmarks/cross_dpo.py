@@ -14,7 +14,8 @@ off in all of them:
 The learning rate is 0, so every step of every arm sees the same weights and the losses can be compared; the policy
 was moved away from its reference beforehand. The full benchmark has the shape of SmolLM2-135M, the quick one a model
 of the same proportions, with random weights unless `--model` names a folder: they cost the same. The limit beside the
-ratio is the arithmetic of the two layouts (see `flops`). Peak memory is that of a process of its own per arm.
+ratio is the arithmetic of the two layouts (see `flops`). Peak memory is that of a process of its own per arm, which
+does one step with the optimiser's state made; two such processes run side by side.
 Computing π_ref, once for all epochs, is not in the steps.
 """
 
@@ -22,39 +23,26 @@ from __future__ import annotations
 
 import argparse
 import copy
-import os
 import random
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from datasets import Dataset
-from tokenizers import Tokenizer, models
-from transformers import AutoModelForCausalLM, LlamaConfig, PreTrainedModel, PreTrainedTokenizerFast
+from transformers import LlamaConfig, PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
+from benchmarks.arms import ARGUMENTS, SMALL, SMOLLM2, base_model, blank_tokenizer, peaks, ready, silence, twin
 from redink.training.cross_dpo import CrossDPOTrainer, ScoredSides
-from redink.training.measure import peak_memory_mib
 from redink.training.packed import prepare
 from redink.training.prefix import PairCollator
 
-SMOLLM2 = LlamaConfig(
-    vocab_size=49152, hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9,
-    num_key_value_heads=3, max_position_embeddings=8192, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2,
-    pad_token_id=2,
-)  # fmt: skip
-SMALL = LlamaConfig(
-    vocab_size=5632, hidden_size=192, intermediate_size=512, num_hidden_layers=10, num_attention_heads=3,
-    num_key_value_heads=1, max_position_embeddings=8192, tie_word_embeddings=True, bos_token_id=1, eos_token_id=2,
-    pad_token_id=2,
-)  # fmt: skip
 ARMS = ("A0", "A1", "A2", "B", "B-")
 GRID = [(prefix, completion) for prefix in (256, 512, 1024, 2048) for completion in (128, 256, 512)]
 
@@ -79,14 +67,6 @@ class TRLTrainer(DPOTrainer):
         return dataset
 
 
-def base_model(work: Work) -> PreTrainedModel:
-    """The model of the benchmark, in single precision."""
-    torch.manual_seed(0)
-    if work.model:
-        return AutoModelForCausalLM.from_pretrained(work.model, dtype=torch.float32)
-    return AutoModelForCausalLM.from_config(SMALL if work.quick else SMOLLM2)
-
-
 def pairs(work: Work, vocabulary: int) -> Dataset:
     """Random token ids for every step, the longest pairs last (batches are taken in this order)."""
     draw = random.Random(0)
@@ -109,9 +89,8 @@ def pairs(work: Work, vocabulary: int) -> Dataset:
 def trainer(arm: str, work: Work, base: PreTrainedModel, data: Dataset, folder: Path) -> DPOTrainer:
     """The trainer of an arm; all share the memory of their weights, gradients and optimiser."""
     arguments = DPOConfig(
-        output_dir=str(folder / arm), per_device_train_batch_size=work.batch, learning_rate=0.0, weight_decay=0.0,
-        use_cpu=True, bf16=False, gradient_checkpointing=False, report_to=[], max_length=None, disable_tqdm=True,
-        precompute_ref_log_probs=arm != "A0", logging_steps=10**9, beta=0.1,
+        **ARGUMENTS, output_dir=str(folder / arm), per_device_train_batch_size=work.batch, max_length=None,
+        precompute_ref_log_probs=arm != "A0", beta=0.1,
     )  # fmt: skip
     kind: Any = TRLTrainer if arm.startswith("A") else CrossDPOTrainer
     more: dict[str, Any] = {} if arm.startswith("A") else {"share": arm == "B"}
@@ -121,20 +100,7 @@ def trainer(arm: str, work: Work, base: PreTrainedModel, data: Dataset, folder: 
     made: DPOTrainer = kind(
         model=twin(base), args=arguments, train_dataset=rows, processing_class=blank_tokenizer(base), **more
     )
-    made.current_gradient_accumulation_steps = 1
-    made.model.train()
     return made
-
-
-def twin(model: PreTrainedModel) -> PreTrainedModel:
-    """Another model object on the same parameters."""
-    return copy.deepcopy(model, {id(weights): weights for weights in model.parameters()})
-
-
-def blank_tokenizer(model: PreTrainedModel) -> PreTrainedTokenizerFast:
-    """TRL asks for one; no text is tokenised here."""
-    inner = Tokenizer(models.WordLevel({str(token): token for token in range(model.config.vocab_size)}, unk_token="0"))
-    return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="2", pad_token="2", unk_token="0")
 
 
 def batches(made: DPOTrainer, work: Work) -> Iterator[dict[str, Any]]:
@@ -173,18 +139,14 @@ class Result:
 
 
 def measure(work: Work, arms: Sequence[str] = ARMS, check: bool = True) -> Result:
-    """Let the arms take turns, batch by batch, after one step each to warm up."""
-    base = base_model(work)
+    """Let the arms take turns, batch by batch."""
+    base = base_model(work.quick, work.model)
     data = pairs(work, base.config.vocab_size)
     with tempfile.TemporaryDirectory() as folder:
         trainers = {arm: trainer(arm, work, base, data, Path(folder)) for arm in arms}
-        optimizer = next(iter(trainers.values())).create_optimizer()
-        for made in trainers.values():
-            made.optimizer = optimizer
+        ready(trainers.values())
         queues = {arm: list(batches(made, work)) for arm, made in trainers.items()}
         move(base)
-        for arm, made in trainers.items():
-            step(made, queues[arm][0])
         seconds: dict[str, list[float]] = {arm: [] for arm in arms}
         losses: dict[str, list[float]] = {arm: [] for arm in arms}
         for number in range(work.rounds):
@@ -240,26 +202,22 @@ def limit(work: Work, config: LlamaConfig) -> float:
     return flops(config, work.prefix, work.completion, False) / flops(config, work.prefix, work.completion, True)
 
 
-def memory(arm: str, arguments: Sequence[str]) -> float:
-    """Peak memory in MiB of a process that does two steps of one arm."""
-    command = [sys.executable, "-m", "benchmarks.cross_dpo", *arguments, "--memory-of", arm]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, env=dict(os.environ))
-    return float(done.stdout.split()[-1])
+def one_step(work: Work, arm: str) -> None:
+    """What the process does whose memory is measured."""
+    base = base_model(work.quick, work.model)
+    with tempfile.TemporaryDirectory() as folder:
+        once = replace(work, rounds=1)
+        made = trainer(arm, once, base, pairs(once, base.config.vocab_size), Path(folder))
+        ready([made])
+        step(made, next(batches(made, once)))
 
 
-def print_peak(arm: str, work: Work) -> None:
-    """What the process that `memory` starts does."""
-    measure(replace(work, rounds=2), [arm], check=False)
-    print(peak_memory_mib())
-
-
-def report(work: Work, result: Result, peaks: dict[str, float]) -> None:
+def report(work: Work, result: Result, peak: dict[str, float]) -> None:
     """One line per arm, then the figures."""
     speed = result.pairs_per_second
     config = SMALL if work.quick else SMOLLM2
     for arm in ARMS:
-        peak = f"{peaks[arm]:8.0f} MiB peak" if arm in peaks else ""
-        print(f"{arm:3} {speed[arm]:8.3f} pairs/s {peak}")
+        print(f"{arm:3} {speed[arm]:8.3f} pairs/s" + (f" {peak[arm]:8.0f} MiB peak" if peak else ""))
     best = speed["B"] / max(speed["A1"], speed["A2"])
     print(f"figure cross_dpo_vs_trl_best = {best:.3f} x (goal >= {1.5 if work.quick else 1.85})")
     print(f"figure cross_dpo_vs_trl_default = {speed['B'] / speed['A0']:.3f} x (goal >= {1.5 if work.quick else 2.4})")
@@ -267,8 +225,8 @@ def report(work: Work, result: Result, peaks: dict[str, float]) -> None:
     print(f"figure max_abs_loss_difference = {result.max_loss_difference:.2e} nats (goal <= 1e-4)")
     trl, ours = result.log_prob_error["A1"], result.log_prob_error["B"]
     print(f"figure cross_dpo_log_prob_error = {ours:.2e} nats (goal <= {1.5 * trl:.2e}, 1.5 x TRL's)")
-    if peaks:
-        print(f"figure cross_dpo_peak_memory_vs_a1 = {peaks['B'] / peaks['A1']:.3f} x (goal <= 1)")
+    if peak:
+        print(f"figure cross_dpo_peak_memory_vs_a1 = {peak['B'] / peak['A1']:.3f} x (goal <= 1)")
 
 
 def grid(work: Work) -> None:
@@ -292,21 +250,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=None, help="steps per arm")
     parser.add_argument("--model", default=None, help="a folder with weights instead of random ones")
     parser.add_argument("--no-memory", action="store_true", help="skip the processes that measure peak memory")
-    parser.add_argument("--memory-of", choices=ARMS, default=None, help=argparse.SUPPRESS)
     given = parser.parse_args()
     work = Work(
         given.prefix, given.completion, given.spread, given.batch,
         given.rounds or (3 if given.quick else 5), given.quick, given.model,
     )  # fmt: skip
-    os.environ.setdefault("TQDM_DISABLE", "1")
-    if given.memory_of:
-        print_peak(given.memory_of, work)
-    elif given.grid:
+    silence()
+    if given.grid:
         grid(work)
     else:
-        result = measure(work)
-        peaks = {} if given.no_memory else {arm: memory(arm, sys.argv[1:]) for arm in ARMS}
-        report(work, result, peaks)
+        peak = {} if given.no_memory else peaks(partial(one_step, work), ARMS)
+        report(work, measure(work), peak)
 
 
 if __name__ == "__main__":

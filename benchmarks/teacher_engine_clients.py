@@ -97,7 +97,7 @@ def resident_mb() -> float:
 
 
 async def _fill(engine: Engine, job: dict[str, Any]) -> dict[str, Any]:
-    """The server's integral of calls in flight, from one full window after the start to the last row handed out."""
+    """The server's integral of calls in flight while rows wait: from the first reply to the last row handed out."""
     window, rows, remote = job["window"], job["rows"], Remote(job["url"])
     looks: dict[str, Any] = {}
     memory: dict[int, float] = {}
@@ -110,7 +110,7 @@ async def _fill(engine: Engine, job: dict[str, Any]) -> dict[str, Any]:
 
         def numbers() -> Iterable[int]:
             for number in range(rows):
-                if number == 2 * window:
+                if number == window:
                     group.create_task(look("begin"))
                 yield number
             group.create_task(look("end"))

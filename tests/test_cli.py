@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from loopback import serving
 from marking import teacher_reply
+from report_run import make_run
 from rich.console import Console
 
 from redink.cli import main
@@ -29,8 +30,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "compare",
-    "tables", "evaluate-steps", "evaluate-teacher", "evaluate-chains", "lm-eval-task", "lm-eval-agreement", "solve",
-    "problems", "grade", "doctor", "fetch", "quarantine",
+    "tables", "evaluate-steps", "evaluate-corrections", "evaluate-teacher", "evaluate-chains", "lm-eval-task",
+    "lm-eval-agreement", "solve", "problems", "grade", "doctor", "fetch", "quarantine", "report", "view",
 ]  # fmt: skip
 
 
@@ -75,7 +76,11 @@ BAD = [
     (["compare", "nowhere"], "nowhere", "runs/demo"),
     (["tables", "nowhere"], "results.json", "run directory"),
     (["evaluate-steps", "--set", "processbench/gsm9k"], "processbench/gsm9k", "processbench/gsm8k"),
+    (["evaluate-corrections", "nowhere", "--judge", "m"], "nowhere", "runs/demo"),
     (["evaluate-chains", "nowhere.jsonl"], "nowhere.jsonl", "Check the path."),
+    (["report", "nowhere"], "nowhere", "runs/demo"),
+    (["view", "nowhere"], "nowhere", "runs/demo"),
+    (["report", "a", "b"], "two runs", "--compare"),
     (["quarantine", "list", "nowhere"], "nowhere", "runs/demo"),
     (["quarantine", "requeue", "nowhere", "--reason", "cut"], "nowhere", "runs/demo"),
 ]
@@ -273,3 +278,23 @@ def test_stage_verbs_go_on_where_the_last_one_stopped(capsys, tmp_path):
     assert "made by another recipe" in err
     assert "problems.thoughts" in err
     assert Path(folder / "cross_dpo" / "model.safetensors").exists()
+
+
+def test_report_writes_the_page_and_says_where(capsys, tmp_path):
+    folder = make_run(tmp_path / "made", hostile=False)
+    code, out, _ = run(capsys, "report", str(folder))
+    assert code == 0 and f"report: {folder / 'report.html'}" in out
+    assert (folder / "report.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+def test_report_of_a_run_too_large_says_what_it_shows(capsys, tmp_path):
+    folder = make_run(tmp_path / "made", hostile=False)
+    code, out, _ = run(capsys, "report", str(folder), "--inline-mb", "0", "--output", str(tmp_path / "small.html"))
+    assert code == 0 and "0 of 8 problems are in the page; redink view" in out
+    assert (tmp_path / "small.html").exists()
+
+
+def test_report_compares_two_runs(capsys, tmp_path):
+    first, second = (make_run(tmp_path / name, hostile=False) for name in ("one", "two"))
+    code, out, _ = run(capsys, "report", "--compare", str(first), str(second))
+    assert code == 0 and f"report: {second / 'report-with-one.html'}" in out

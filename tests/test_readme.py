@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from report_run import make_run
 
 from redink.cli import main
 from redink.failures import MissingModel
@@ -61,6 +62,8 @@ def test_redink_commands_run(command, tmp_path, monkeypatch, capsys):
     if needs_a_run:
         with pytest.raises(SystemExit):
             main(smaller(["demo"]))
+    if arguments[0] == "report":
+        make_run(tmp_path / arguments[1])
     with pytest.raises(SystemExit) as stopped:
         main(arguments)
     assert stopped.value.code in (0, None), capsys.readouterr().err

@@ -54,6 +54,8 @@ _HOMES = {
     "redink.pipelines.evaluation": ("evaluate", "evaluate_student", "solve_question"),
     "redink.pipelines.comparison": ("compare_runs",),
     "redink.pipelines.tables": ("Table",),
+    "redink.report.building": ("write_report",),
+    "redink.report.comparing": ("write_comparison",),
 }  # fmt: skip
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -207,7 +207,11 @@ class RunRecipe(Row):
     inspector: TeacherRecipe = Field(default_factory=TeacherRecipe)
     prompts: PromptsRecipe = Field(default_factory=PromptsRecipe)
     budget: BudgetRecipe = Field(default_factory=BudgetRecipe)
-    journal: str = Field("", description="File of bought replies, which runs may share; empty: the run's own.")
+    journal: str = Field(
+        "",
+        description="File of bought replies, which runs may share; empty: the run's own. A relative path lies beside "
+        "the run directories.",
+    )
 
 
 class Recipe(RunRecipe):

@@ -95,12 +95,21 @@ class Attempt(Row):
     tokens: int = Field(0, ge=0, description="Length of the reply in the student's tokens; 0 where it is not known.")
 
 
+class Tried(Row):
+    """One try at a row that came to nothing."""
+
+    reason: str = Field(min_length=1, description="A short fixed name, e.g. 'missing_answer'.")
+    detail: str = Field("", description="What exactly, for people.")
+    raw: str = Field("", description="The text as it came.")
+
+
 class ThoughtRow(Row):
     """One accepted thought (a row of D_sft)."""
 
     problem_id: str = Field(description="The `Problem.id` it solves.")
     thought: Thought = Field(description="The accepted thought.")
     rounds: int = Field(1, ge=1, description="Inspection rounds it took (at most 3).")
+    tries: tuple[Tried, ...] = Field((), description="What was not accepted before it, oldest first, with the remarks.")
 
 
 class CorrectionRow(Row):
@@ -110,6 +119,7 @@ class CorrectionRow(Row):
     sample: int = Field(0, ge=0, description="The `Attempt.sample` that was reviewed.")
     trace: CorrectionTrace = Field(description="The accepted trace.")
     rounds: int = Field(1, ge=1, description="Inspection rounds it took (at most 3).")
+    tries: tuple[Tried, ...] = Field((), description="What was not accepted before it, oldest first, with the remarks.")
 
 
 class Review(Row):
@@ -143,14 +153,6 @@ class PreferencePair(Row):
         description="'confirmation': the attempt is right and the rejected side is a false alarm; 'solution': whole "
         "solutions; 'step': the right next step; 'exposure': the student's own error is preferred (ORION).",
     )
-
-
-class Tried(Row):
-    """One try at a row that came to nothing."""
-
-    reason: str = Field(min_length=1, description="A short fixed name, e.g. 'missing_answer'.")
-    detail: str = Field("", description="What exactly, for people.")
-    raw: str = Field("", description="The text as it came.")
 
 
 class Quarantined(Row):

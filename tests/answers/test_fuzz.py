@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from redink.answers import compare, extract
-from redink.answers.checking import warm_up
+from redink.answers.checking import INTERNAL, warm_up
 
 GOLDS = [
     "18",
@@ -41,6 +41,22 @@ def test_any_two_texts_have_a_verdict_in_time_whichever_comes_first(answer: str,
     verdicts = compare(answer, gold), compare(gold, answer)
     assert time.monotonic() - start < 2 * LIMIT_S
     assert verdicts[0].outcome == verdicts[1].outcome
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold"),
+    [
+        ("\\sin(10,2)", "492"),
+        ("+e\\sqrt{\\text{", "\\sin(-5, -4)"),
+        ("\\log_left( -\\frac{2}{3}, -\\frac{7}{3}, \\frac{14}{9} \\right)", "1680"),
+        ("\\dfrac{1}{29,\\!322%!216}", "1\\%lambda: 0"),
+    ],
+)
+def test_what_a_million_strings_found(answer: str, gold: str) -> None:
+    """Functions of too many values, and a factorial between whole numbers in thousands of bits (5 s once)."""
+    for verdict in (compare(answer, gold), compare(gold, answer)):
+        assert verdict.outcome == "ungradable"
+        assert INTERNAL not in verdict.reason
 
 
 @pytest.mark.slow

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from decimal import Decimal
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +190,8 @@ def test_no_server_is_a_failure_of_one_line(tmp_path: Path) -> None:
 def test_a_cancelled_row_leaves_nothing_in_the_event_loop(tmp_path: Path) -> None:
     async def cancelled(desk: Desk) -> set[asyncio.Task[Any]]:
         task = asyncio.create_task(desk.chat.complete(ask("p")))
-        await asyncio.sleep(0.2)
+        while not desk.journal.notes(desk.chat._topic):
+            await asyncio.sleep(0.01)
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
@@ -200,6 +203,61 @@ def test_a_cancelled_row_leaves_nothing_in_the_event_loop(tmp_path: Path) -> Non
         assert asyncio.run(cancelled(desk)) == set()
         assert len(desk.journal.notes(desk.chat._topic)) == 1
         desk.journal.close()
+
+
+def test_an_input_file_is_deleted_once_its_batch_is_booked_and_not_before(tmp_path: Path) -> None:
+    """What expires travels again: whenever a file goes, its batch's replies are on disk, and its note still is."""
+    seen: list[tuple[str, set[str], int]] = []
+
+    def look(path: str, status: int, body: bytes) -> tuple[int, bytes]:
+        if path.startswith("DELETE"):
+            with closing(sqlite3.connect(tmp_path / "j.sqlite")) as file:
+                noted = {name for (name,) in file.execute("SELECT name FROM notes")}
+                ((kept,),) = file.execute("SELECT count(*) FROM entries")
+            seen.append((path.rpartition("/")[2], noted, kept))
+        return status, body
+
+    prompts, said = doubled(20)
+    with serving(say, script(expired=0.3)) as server:
+        tampered(server, look)
+        desk = Desk(tmp_path / "j.sqlite", server.base_url, size=20, tries=9)
+        assert texts(desk(prompts)) == said
+        batches = list(server._desk._batches.values())
+        assert [name for name, _, _ in seen] == [batch.input_file_id for batch in batches]
+        assert all(name in noted for name, noted, _ in seen)
+        assert [kept for _, _, kept in seen] == list(accumulate(batch.done for batch in batches))
+        results = {name for batch in batches for name in (batch.output_file_id, batch.error_file_id) if name}
+        assert server._desk._files.keys() == results
+    assert len(batches) > 1
+
+
+def test_while_a_batch_is_under_way_its_input_stays_and_whoever_books_it_deletes_it(tmp_path: Path) -> None:
+    """Killed after half a second of a batch of one; the next process reads it, deletes the file and takes the note."""
+
+    async def cancelled(desk: Desk) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await desk.all(["p"])
+
+    with serving(say, script(latency_s=0.8)) as server:
+        first = Desk(tmp_path / "j.sqlite", server.base_url)
+        asyncio.run(cancelled(first))
+        first.journal.close()
+        (batch,) = server._desk._batches.values()
+        assert server._desk._files.keys() == {batch.input_file_id}
+        second = Desk(tmp_path / "j.sqlite", server.base_url)
+        assert texts(second(["p"])) == ["p, p"]
+        assert server._desk._files.keys() == {batch.output_file_id}
+
+
+@pytest.mark.parametrize("then", [(404, b"{}"), (405, b"<html>"), (401, b'{"error": "no"}'), (500, b""), (200, b"ok")])
+def test_a_server_that_deletes_nothing_is_no_failure(tmp_path: Path, then: tuple[int, bytes]) -> None:
+    with serving(say, script()) as server:
+        tampered(server, first_times(99, "DELETE", then))
+        desk = Desk(tmp_path / "j.sqlite", server.base_url)
+        assert texts(desk(["p"])) == ["p, p"]
+    with Journal(tmp_path / "j.sqlite") as journal:
+        assert journal.notes(desk.chat._topic) == {}
 
 
 # what goes wrong on the way: a server whose files and batches are tampered with
@@ -395,5 +453,5 @@ def test_a_batch_made_just_before_a_kill_is_found_by_its_file(tmp_path: Path, no
         if not noted:
             server._desk._batches.clear()
         assert texts(desk(["p"])) == ["p, p"]
-        assert (len(server._desk._batches), len([name for name in server._desk._files])) == (1, 2)
+        assert (len(server._desk._batches), len(server._desk._files)) == (1, 1), "the batch's output alone is left"
         assert server.books.totals()["replies"] == 1

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
@@ -8,14 +9,15 @@ from typing import TypeVar
 
 import pytest
 from loopback import Answer, Asked, Loopback, completion, hang_up, in_order, refusal, serving
+from virtual_time import run_virtually
 
-from redink.failures import Failure, ReplyFailure
-from redink.models.chat import ChatSettings, Reply, ask
+from redink.failures import Failure, ReplyFailure, StoppedByHand
+from redink.models.chat import ChatSettings, Reply, Usage, ask
 from redink.models.engine import EndpointChat, Engine, pause
 from redink.models.journal import Journal
 from redink.models.ledger import Ledger, Price
 from redink.models.limiter import Limits
-from redink.models.wire import Endpoint
+from redink.models.wire import Completion, Endpoint, Outcome
 
 T = TypeVar("T")
 PRICES = {"m": Price(prompt=Decimal(1), completion=Decimal(2))}  # a loopback reply: 7 · 1 + 5 · 2 = 17 millionths
@@ -235,6 +237,72 @@ def test_a_spent_budget_stops_before_the_next_call(journal: Journal) -> None:
         assert run(lambda: model.complete(ask("a"))).text == "re: a"  # what is paid for may be used
         assert model.limiter.in_flight == 0
     assert len(server.asked) == 2
+
+
+class ScriptedWire:
+    """In the place of `Wire`: replies take 30 s; prompts of one word get the failure of that name at once."""
+
+    def __init__(self, **failures: Outcome) -> None:
+        self.failures, self.posted = failures, list[str]()
+
+    async def post(self, endpoint: Endpoint, body: bytes, timeout: object) -> Outcome:
+        prompt = json.loads(body)["messages"][-1]["content"]
+        self.posted.append(prompt)
+        if prompt in self.failures:
+            return self.failures[prompt]
+        await asyncio.sleep(30)
+        choice = {"message": {"content": "paid for"}, "finish_reason": "stop"}
+        return Outcome("reply", 200, b"{}", Completion(choice, Usage(prompt_tokens=7, completion_tokens=5)))
+
+    async def aclose(self) -> None:
+        """Nothing is open."""
+
+
+def test_told_to_stop_pausing_rows_end_at_once_and_calls_in_flight_come_to_their_end() -> None:
+    """Times in virtual seconds: stopped after 5, while two rows pause for 45 s and more and one is 25 s from its reply.
+
+    The 429 holds the whole endpoint for 300 s besides, so the last row has not been sent at all.
+    """
+    wire = ScriptedWire(
+        backoff=Outcome("faulty", 500),
+        told=Outcome("faulty", 503, retry_after_s=300),
+        slow=Outcome("busy", 429, retry_after_s=300),
+    )
+    why = StoppedByHand()
+
+    async def work() -> dict[str, tuple[object, float]]:
+        loop, ledger = asyncio.get_running_loop(), Ledger(None, PRICES)
+        engine = Engine(None, ledger)
+        engine.wire = wire  # type: ignore[assignment]
+        model = engine.chat(Endpoint("m", "http://127.0.0.1:9/v1"), first_pause_s=90.0)
+        ended = {}
+
+        async def row(prompt: str) -> None:
+            try:
+                ended[prompt] = ((await model.complete(ask(prompt))).text, loop.time() - 1000)
+            except Failure as failure:
+                ended[prompt] = (failure, loop.time() - 1000)
+
+        loop.call_later(5, engine.stop, why)
+        await asyncio.gather(*map(row, ("in flight", "backoff", "told", "slow", "last")))
+        assert ledger.spent == Decimal("0.000017")
+        return ended
+
+    ended = run_virtually(work())
+    assert ended.pop("in flight") == ("paid for", 30.0)
+    assert ended == dict.fromkeys(("backoff", "told", "slow", "last"), (why, 5.0))
+    assert sorted(wire.posted) == ["backoff", "in flight", "slow", "told"]
+
+
+def test_once_stopped_nobody_pauses() -> None:
+    async def work() -> float:
+        engine, began = Engine(), asyncio.get_running_loop().time()
+        engine.stop(StoppedByHand())
+        with pytest.raises(StoppedByHand):
+            await engine.pause(60)
+        return asyncio.get_running_loop().time() - began
+
+    assert run_virtually(work()) == 0.0
 
 
 def test_an_endpoint_has_one_limiter_and_one_set_of_limits() -> None:

@@ -450,7 +450,7 @@ def test_sigkill_costs_at_most_the_last_window_and_the_ledger_agrees(tmp_path: P
 def test_two_processes_share_a_file_and_each_outlives_the_others_kill(tmp_path: Path) -> None:
     path = tmp_path / "j.sqlite"
     one, two = writing(path, 0, 2), writing(path, 1, 2)
-    first, _ = killed(one, 50, 0.0)
+    first, _ = killed(one, 50, 0.5)
     assert two.stdout
     for _ in range(20):
         two.stdout.readline()

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from virtual_time import run_virtually
 
 from redink.models.chat import Usage
-from redink.models.limiter import Limiter, Limits, Spacing
+from redink.models.limiter import Limiter, Limits
+from redink.models.pace import Spacing
 from redink.models.wire import Completion, Outcome, RateHeaders
 
 REPLY = Outcome("reply", 200, completion=Completion({}, Usage()))
@@ -493,11 +494,30 @@ def test_a_quick_look_a_hidden_rate_is_found() -> None:
     assert log.share_refused(60, 120) <= 0.01
 
 
-def test_a_window_of_a_minute_is_used_without_hammering_at_it() -> None:
+@pytest.mark.parametrize(
+    ("per_s", "callers"), [(10.0, 100), (10.0, 256), (20.0, 256), pytest.param(50.0, 256, marks=pytest.mark.slow)]
+)
+def test_a_window_of_a_minute_is_used_without_hammering_at_it(per_s: float, callers: int) -> None:
     """It refuses everything for the rest of its minute; a burst fills it at once, then nothing may pass."""
-    log, _ = run_virtually(work(Sliding(10.0).allows, 300))
-    assert log.rate(60, 300) >= 0.9 * 10
+    log, _ = run_virtually(work(Sliding(per_s).allows, 300, callers=callers))
+    assert log.rate(60, 300) >= 0.95 * per_s
     assert log.share_refused(60, 300) <= 0.01
+
+
+def test_a_window_of_a_minute_that_halves_is_used_as_soon_as_it_has_room() -> None:
+    """At 40 a second it holds 2,400 calls, and may hold 1,200: for 30 s it lets nothing through, whatever is asked."""
+    server = Sliding(40.0)
+
+    async def run() -> Log:
+        asyncio.get_running_loop().call_later(180, setattr, server, "per_s", 20.0)
+        return (await work(server.allows, 420))[0]
+
+    log = run_virtually(run())
+    blocked = next(at for at in log.passed if at > 181) - 180
+    assert 27 <= blocked <= 33
+    assert sum(180 <= at < 210 for at in log.refused) <= 60
+    assert log.rate(215, 420) >= 0.95 * 20
+    assert log.share_refused(215, 420) <= 0.01
 
 
 @pytest.mark.slow

@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from rich.console import Console
+from run_folders import evaluation_folder, training_folder
 
 from redink.failures import BadInput, Failure
 from redink.pipelines.comparison import compare_runs, comparison_tables, p_value
-from redink.pipelines.series import Series, slug
-from redink.recipe import EvaluationRecipe, load_recipe
-from redink.rows import write_rows, write_text
-from redink.run import Run
-from redink.types import Attempt, Problem, Review, StageCounts, Verdict
+from redink.types import Attempt, Problem, Review, Verdict
 
 PROBLEMS = [
     Problem(id=f"p{number}", question=f"How much is {number} and 1?", answer=str(number + 1)) for number in range(8)
@@ -47,36 +42,20 @@ def evaluated(
     repeats: dict[str, list[str]] | None = None,
 ) -> Path:  # fmt: skip
     """A run directory as `redink evaluate` leaves it; t2 is everything right."""
-    recipe = EvaluationRecipe(name=folder.name, students=tuple(models), benchmarks=(benchmark,))
-    with Run(folder, recipe, Console(file=io.StringIO())):
-        pass
-    write_rows(folder / f"problems.{slug(benchmark)}.jsonl", problems)
-    for model, rights in models.items():
-        place = folder / "attempts" / slug(benchmark) / slug(model)
-        series = Series(
-            model=model, weights=model, benchmark=benchmark, problems="f", prompt="p", prompt_text="t", temperature=0.7,
-            top_p=1, max_new_tokens=8, batch_rows=2, seed=0,
-        )  # fmt: skip
-        write_text(place / "series.json", series.model_dump_json())
-        write_rows(place / "greedy" / "000000.jsonl", attempts(problems, rights))
-        seconds = reviews(problems, "1" * len(problems))
-        write_rows(folder / "reviews" / slug(benchmark) / slug(model) / "greedy" / "000000.jsonl", seconds)
-        for number, each in enumerate((repeats or {}).get(model, [])):
-            write_rows(place / f"r{number:03d}" / "000000.jsonl", attempts(problems, each, number))
-    return folder
+    written = {
+        model: (attempts(problems, rights), reviews(problems, "1" * len(problems))) for model, rights in models.items()
+    }
+    drawn = {
+        model: [attempts(problems, rights, number) for number, rights in enumerate(each)]
+        for model, each in (repeats or {}).items()
+    }
+    return evaluation_folder(folder, written, problems, benchmark, drawn)
 
 
 def trained(folder: Path, models: dict[str, str]) -> Path:
     """A run directory as `redink run` leaves it, as far as it is read."""
-    with Run(folder, load_recipe("demo"), Console(file=io.StringIO())):
-        pass
-    write_rows(folder / "problems.evaluation.jsonl", PROBLEMS)
-    for model, rights in models.items():
-        write_rows(folder / f"evaluate.{model}.attempts.jsonl", attempts(PROBLEMS, rights))
-        write_rows(folder / f"evaluate.{model}.reviews.jsonl", reviews(PROBLEMS, rights))
-        books = StageCounts(stage=f"evaluate.{model}.reviews", inputs=8, accepted=8)
-        write_text(folder / f"evaluate.{model}.reviews.counts.json", books.model_dump_json())
-    return folder
+    written = {model: (attempts(PROBLEMS, rights), reviews(PROBLEMS, rights)) for model, rights in models.items()}
+    return training_folder(folder, written, PROBLEMS)
 
 
 def test_two_models_of_one_run_by_hand(tmp_path: Path) -> None:

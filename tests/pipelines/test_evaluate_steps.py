@@ -9,6 +9,7 @@ import pytest
 from stand_ins import ATTEMPT, CORRECT, GREEDY, PROBLEM, TRACE, Desk, SayingStudent
 
 from redink.evaluation.labelled import golds_for
+from redink.evaluation.step_errors import judged_step_errors
 from redink.evaluation.step_judge import StepJudge
 from redink.failures import Failure, MarkupFailure, Unteachable
 from redink.models.scripted import ScriptedChat
@@ -19,9 +20,9 @@ from redink.pipelines.step_errors import (
     TeacherReviewer,
     evaluate_steps,
     given_location_table,
+    judge_corrections,
     labelled_table,
     marked,
-    step_errors_by_judge,
     step_errors_table,
 )
 from redink.problems.jsonl import split_final_answer
@@ -132,6 +133,37 @@ def test_markings_are_kept_and_not_made_again(tmp_path: Path) -> None:
     assert marked(other, many[:1], tmp_path)[0].step == 2
 
 
+def test_other_weights_under_the_same_name_are_another_student(tmp_path: Path) -> None:
+    """Only the student that was trained anew is asked again; the one beside it is not."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "model.safetensors").write_bytes(b"old")
+
+    def asked() -> list[int]:
+        """How many solutions each student is shown."""
+        counts = []
+        for folder in folders:
+            student = reviewer(MARKED)
+            student.student.name = str(folder)
+            marked(student, [SLIP], tmp_path / "kept")
+            counts.append(len(student.student.requests))  # type: ignore[attr-defined]
+        return counts
+
+    assert asked() == [1, 1]
+    assert asked() == [0, 0]
+    (folders[1] / "model.safetensors").write_bytes(b"new")
+    assert asked() == [0, 1]
+
+
+def test_what_no_journal_kept_is_asked_again(tmp_path: Path) -> None:
+    """A judge's failure for its server's sake is no marking for good."""
+    judges = [
+        JudgeReviewer(StepJudge(ScriptedChat([text]), MARK)) for text in ("the server fails", "<Verdict>2</Verdict>")
+    ]
+    assert [marked(judge, [SLIP], tmp_path)[0].readable for judge in judges] == [False, True]
+
+
 def test_an_empty_set_is_one_line() -> None:
     with pytest.raises(Failure, match="no solution to review"):
         evaluate_steps("made", [], [])
@@ -148,11 +180,13 @@ def test_table_6_by_a_judge_leaves_right_attempts_out() -> None:
     error = LocatedError(step=2, cause="c", correction="65")
     review = Review(problem_id="p1", sample=4, text="", error=error, verdict=Verdict(outcome="right"))
     right = ATTEMPT.model_copy(update={"verdict": Verdict(outcome="right")})
-    found = step_errors_by_judge(judge, [PROBLEM] * 2, [ATTEMPT, right], [review, review])
+    (judged,) = judge_corrections(judge, [PROBLEM] * 2, [ATTEMPT, right], [review, review])
+    assert judged.said == "<Verdict>2</Verdict>"
+    found = judged_step_errors([judged], "gpt")
     assert (found.locate.value, found.locate.n, found.correct.value) == (1.0, 1, 1.0)
     assert len(chat.requests) == 2
     table = step_errors_table("Table 6", {"hsft": found})
-    assert table.rows[0][0] == "hsft" and "gpt" in table.note
+    assert table.rows[0][:3] == ("hsft", "1", "1") and "gpt" in table.note
 
 
 def test_the_reference_rule_on_processbench() -> None:

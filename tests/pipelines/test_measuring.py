@@ -9,6 +9,7 @@ from tiny import tiny_folder
 
 from redink.failures import BadInput, Failure
 from redink.pipelines.measuring import Judging, StepQuestion, chains, read_chains, spread, steps
+from redink.pipelines.step_errors import StepResults
 from redink.rows import write_rows
 from redink.types import ChainRow, LabelledSolution, Problem, Step, Thought, ThoughtRow
 
@@ -48,15 +49,21 @@ def test_dummies_alone_have_the_figures_that_arithmetic_gives(tmp_path: Path) ->
 
 
 @pytest.mark.slow
-def test_a_student_is_asked_once(tmp_path: Path) -> None:
-    student = str(tiny_folder(tmp_path / "student"))
-    asked = StepQuestion(labelled(tmp_path), (student,), max_new_tokens=4)
-    first, _ = steps(asked, tmp_path / "kept")
-    kept = {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.jsonl")}
-    assert kept
-    again, _ = steps(asked, tmp_path / "kept")
-    assert again == first
-    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "kept").rglob("*.jsonl")} == kept
+def test_a_student_is_asked_once_whoever_joins_it(tmp_path: Path) -> None:
+    one, other = (str(tiny_folder(tmp_path / name, seed=seed)) for seed, name in enumerate(("one", "other")))
+
+    def asked(*students: str) -> tuple[StepResults, dict[Path, int]]:
+        question = StepQuestion(labelled(tmp_path), students, max_new_tokens=4)
+        results, _ = steps(question, tmp_path / "kept")
+        marked = [path for path in (tmp_path / "kept").rglob("*.jsonl") if "always" not in path.parent.name]
+        return results, {path: path.stat().st_mtime_ns for path in marked}
+
+    first, kept = asked(one)
+    assert len(kept) == 1
+    assert asked(one) == (first, kept)
+    both, joined = asked(one, other)
+    assert both.figures[0] == first.figures[0]
+    assert len(joined) == 2 and kept.items() <= joined.items()
 
 
 def test_a_teacher_without_gold_solutions_is_refused(tmp_path: Path) -> None:

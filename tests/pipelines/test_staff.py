@@ -19,7 +19,7 @@ from rich.console import Console
 from redink.failures import BadRecipe, Failure, Interrupted, StoppedByHand
 from redink.models import fake_server
 from redink.models.engine import EndpointChat
-from redink.pipelines.staff import hire
+from redink.pipelines.staff import hire, payer
 from redink.pipelines.supercorrect import supercorrect
 from redink.recipe import Recipe, load_recipe
 from redink.rows import read_rows
@@ -212,6 +212,39 @@ def test_runs_that_share_a_journal_share_what_was_bought_and_keep_their_own_budg
     assert "$0.0000" in said
     ((total),) = json.loads((tmp_path / "two" / "ledger.json").read_text())["totals"]
     assert (total["calls"], total["replayed"]) == (0, 6)
+
+
+def test_two_run_directories_of_one_recipe_that_share_a_journal_have_a_budget_each(tmp_path: Path) -> None:
+    """Of 6 rows at 1.20 USD, one at a time, 4 USD buy 4 (4.80); the other run replays those and buys 2 (2.40)."""
+    wanted = [PRICE, "journal=shared.sqlite", "budget.max_usd=4"]
+    narrow = "teacher.limits={max_in_flight = 1, start_in_flight = 1}"
+    with serving(teacher_reply) as server:
+        both = recipe(*wanted, narrow, server=server)
+        with pytest.raises(Interrupted, match=r"budget is spent: 4\.8"):
+            thoughts(tmp_path / "one", both)
+        second, said = thoughts(tmp_path / "two", both)
+        assert "$2.40 of $4.00" in said
+        first, said = thoughts(tmp_path / "one", both)
+        assert "$4.80 of $4.00" in said
+    assert first == second
+    assert len(server.asked) == 6
+    assert (tmp_path / "shared.sqlite").exists(), "a relative journal lies beside the run directories"
+
+
+@pytest.mark.parametrize(
+    ("folder", "journal", "named"),
+    [
+        ("runs/mine", "runs/mine/journal.sqlite", ""),
+        ("runs/mine", "runs/shared.sqlite", "mine"),
+        ("runs/other", "runs/shared.sqlite", "other"),
+        ("elsewhere/mine", "runs/shared.sqlite", "../elsewhere/mine"),
+    ],
+)
+def test_the_one_who_pays_is_the_run_directory_wherever_all_of_it_lies(
+    tmp_path: Path, folder: str, journal: str, named: str
+) -> None:
+    assert payer(tmp_path / folder, tmp_path / journal) == named
+    assert payer(tmp_path / "moved" / folder, tmp_path / "moved" / journal) == named
 
 
 def test_what_came_by_batch_is_not_bought_again_online(tmp_path: Path) -> None:

@@ -8,9 +8,10 @@ import pytest
 from stand_ins import ATTEMPT, PROBLEM, TRACE, Desk
 
 from redink.failures import MarkupFailure, RowFailure, Unteachable
+from redink.markup import render_trace
 from redink.stages.corrections import write_correction
 from redink.teaching.protocols import Inspection
-from redink.types import CorrectionRow, CorrectionTrace, Quarantined, Rejected, Row
+from redink.types import CorrectionRow, CorrectionTrace, Quarantined, Rejected, Row, Tried
 
 NO = Inspection(accepted=False, remarks=("look at step 2",))
 
@@ -21,7 +22,8 @@ def write(desk: Desk) -> Row:
 
 def test_a_located_error_with_the_right_answer_is_accepted() -> None:
     desk = Desk({"p1": [TRACE, TRACE]}, {"p1": [NO]})
-    assert write(desk) == CorrectionRow(problem_id="p1", sample=4, trace=TRACE, rounds=2)
+    refused = Tried(reason="not_accepted", detail="look at step 2", raw=render_trace(TRACE))
+    assert write(desk) == CorrectionRow(problem_id="p1", sample=4, trace=TRACE, rounds=2, tries=(refused,))
     assert desk.remarks == [(), ("look at step 2",)]
     assert desk.inspected == [("p1", ATTEMPT)] * 2, "the inspector sees the attempt"
 

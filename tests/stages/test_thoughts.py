@@ -10,6 +10,7 @@ import pytest
 from stand_ins import PROBLEM, THOUGHT, Desk
 
 from redink.failures import MarkupFailure, ReplyFailure, RowFailure, Unteachable
+from redink.markup import render_thought
 from redink.models.chat import ChatRequest
 from redink.models.scripted import ScriptedChat
 from redink.stages.thoughts import write_thought
@@ -28,7 +29,8 @@ def write(desk: Desk, patience: Patience | None = None, before: Sequence[Tried] 
 
 def test_a_right_thought_is_accepted_with_its_rounds() -> None:
     desk = Desk({"p1": [THOUGHT, THOUGHT]}, {"p1": [NO]})
-    assert write(desk) == ThoughtRow(problem_id="p1", thought=THOUGHT, rounds=2)
+    refused = Tried(reason="not_accepted", detail="step 1 is vague", raw=render_thought(THOUGHT))
+    assert write(desk) == ThoughtRow(problem_id="p1", thought=THOUGHT, rounds=2, tries=(refused,))
     assert desk.remarks == [(), ("step 1 is vague",)]
 
 

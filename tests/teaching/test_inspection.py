@@ -80,7 +80,8 @@ def test_accepted_at_first_sight() -> None:
 
 def test_remarks_go_back_and_the_mended_work_is_kept() -> None:
     desk = Desk([A, B, C], [no("x", "y"), no("z"), YES])
-    assert desk.run() == Inspected(C, rounds=3)
+    tries = tuple(Tried(reason="not_accepted", detail=d, raw=render_thought(w)) for d, w in [("x; y", A), ("z", B)])
+    assert desk.run() == Inspected(C, rounds=3, tries=tries)
     assert desk.remarks == [(), ("x", "y"), ("z",)]
     assert desk.seen == [A, B, C]
 
@@ -125,7 +126,7 @@ def test_a_reply_of_no_use_is_asked_for_again_with_the_reason_in_the_same_round(
     failure: RowFailure, remark: str
 ) -> None:
     desk = Desk([failure, B], [YES])
-    assert desk.run() == Inspected(B, rounds=1)
+    assert desk.run() == Inspected(B, rounds=1, tries=(failure.as_tried(),))
     assert desk.remarks[0] == ()
     (said,) = desk.remarks[1]
     assert remark in said
@@ -133,7 +134,9 @@ def test_a_reply_of_no_use_is_asked_for_again_with_the_reason_in_the_same_round(
 
 def test_remarks_still_stand_after_garbage_and_garbage_is_forgotten_once_mended() -> None:
     desk = Desk([A, GARBAGE, B, C], [no("x"), no("y"), YES])
-    assert desk.run() == Inspected(C, rounds=3)
+    done = desk.run()
+    assert (done.work, done.rounds) == (C, 3)
+    assert [tried.reason for tried in done.tries] == ["not_accepted", "no_steps", "not_accepted"]
     assert [len(remarks) for remarks in desk.remarks] == [0, 1, 2, 1]
     assert desk.remarks[2][0] == "x"
     assert desk.remarks[3] == ("y",)
@@ -162,7 +165,7 @@ def test_no_request_is_made_twice_though_the_failures_are_the_same() -> None:
 
 def test_a_verdict_of_no_use_is_asked_for_again_with_the_reason() -> None:
     desk = Desk([A], [NO_VERDICT, NO_VERDICT, YES])
-    assert desk.run() == Inspected(A, rounds=1)
+    assert desk.run() == Inspected(A, rounds=1, tries=(NO_VERDICT.as_tried(),) * 2)
     assert len(desk.remarks) == 1
     first, second, third = desk.asked_again
     assert (first, second) == ((), ("say accept or revise",))

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+
 import pytest
 from stand_ins import ATTEMPT, PROBLEM, THOUGHT, TRACE
 
+from redink.answers.checkers import ExactChecker
 from redink.failures import Unsound
-from redink.teaching.validation import sound_thought, sound_trace
-from redink.types import Attempt, CorrectionTrace, LocatedError, Step
+from redink.markup import render_thought
+from redink.models.scripted import ScriptedChat
+from redink.teaching.llm import LLMTeacher
+from redink.teaching.validation import is_plainly_right, sound_thought, sound_trace
+from redink.types import Attempt, CorrectionTrace, LocatedError, Step, Thought
 
 RAW = "as it came"
 
@@ -46,6 +54,44 @@ def test_a_trace_that_marks_no_step_is_not_checked() -> None:
 def test_a_right_answer_in_any_form_is_sound(answer: str) -> None:
     thought = THOUGHT.model_copy(update={"answer": answer})
     assert sound_thought(PROBLEM, thought, RAW) is thought
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "plain"),
+    [
+        ("66", "66", True),
+        ("1,200.50", "2401/2", True),
+        (r"\frac{1}{2}", r"\frac{1}{2}", True),
+        ("66", "67", False),
+        (r"\frac{1}{2}", "1/2", False),
+        ("66 apples", "66", False),
+        ("x", "66", False),
+    ],
+)
+def test_what_is_plainly_right_is_right_and_is_seen_without_a_thread(
+    monkeypatch: pytest.MonkeyPatch, answer: str, gold: str, plain: bool
+) -> None:
+    problem, thought = PROBLEM.model_copy(update={"answer": gold}), THOUGHT.model_copy(update={"answer": answer})
+    threads = []
+
+    async def to_thread(function: Callable[[], Thought]) -> Thought:
+        threads.append(function)
+        return function()
+
+    monkeypatch.setattr("redink.teaching.llm.asyncio.to_thread", to_thread)
+    teacher = LLMTeacher(ScriptedChat(render_thought(thought)))
+    assert is_plainly_right(answer, problem) is plain
+    if plain:
+        assert asyncio.run(teacher.thought(problem)).answer == answer
+    else:
+        with suppress(Unsound):
+            asyncio.run(teacher.thought(problem))
+    assert len(threads) == (not plain)
+
+
+def test_other_checkers_may_be_slow_at_any_answer() -> None:
+    """A checker of the user's may do anything, and may find the same text wrong."""
+    assert not is_plainly_right("66", PROBLEM, ExactChecker())
 
 
 @pytest.mark.parametrize("answer", ["67", "-66", "x"])

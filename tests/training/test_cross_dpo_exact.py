@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 
 from redink.training.cross_dpo import CrossDPOTrainer
-from redink.training.loop import ByLength
+from redink.training.loop import CHECKPOINTING, ByLength
 from redink.training.prefix import PairCollator
 
 
@@ -37,7 +37,7 @@ class TRL(DPOTrainer):
 def arguments(folder: Path, **changes: Any) -> DPOConfig:
     values = {
         "output_dir": str(folder), "per_device_train_batch_size": 8, "report_to": [], "use_cpu": True, "bf16": False,
-        "gradient_checkpointing": False, "beta": 0.1, "precompute_ref_log_probs": True, "max_length": None,
+        CHECKPOINTING: False, "beta": 0.1, "precompute_ref_log_probs": True, "max_length": None,
         "disable_tqdm": True, "save_strategy": "no", "logging_steps": 1, "learning_rate": 1e-3, "seed": 3,
     }  # fmt: skip
     return DPOConfig(**values | changes)
@@ -100,13 +100,13 @@ OPTIONS: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
     "ipo": ({"loss_type": ["ipo"]}, {}),
     "length-desensitised": ({"ld_alpha": 0.4}, {}),
     "reference in memory": ({"precompute_ref_log_probs": False}, {"ref_model": None}),
-    "checkpointing": ({"gradient_checkpointing": True}, {}),
+    "checkpointing": ({CHECKPOINTING: True}, {}),
     "reentrant checkpointing": (
-        {"gradient_checkpointing": True, "gradient_checkpointing_kwargs": {"use_reentrant": True}}, {},
+        {CHECKPOINTING: True, f"{CHECKPOINTING}_kwargs": {"use_reentrant": True}}, {},
     ),
     "lora": ({}, {"peft_config": LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")}),
     "lora, checkpointing, reference by adapter": (
-        {"gradient_checkpointing": True, "precompute_ref_log_probs": False},
+        {CHECKPOINTING: True, "precompute_ref_log_probs": False},
         {"peft_config": LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")},
     ),
 }  # fmt: skip

@@ -71,10 +71,27 @@ def test_a_failure_is_one_line_and_exit_code_2(
     assert said.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("rank", "gpus", "device", "shares_cpu"),
+    [(None, True, None, None), ("3", True, 3, None), ("1", False, None, "true")],
+)
+def test_each_process_takes_its_own_gpu_or_shares_the_cpu(
+    monkeypatch: pytest.MonkeyPatch, rank: str | None, gpus: bool, device: int | None, shares_cpu: str | None
+) -> None:
+    taken: list[int] = []
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: gpus)
+    monkeypatch.setattr("torch.accelerator.set_device_index", taken.append)
+    environment = {} if rank is None else {"LOCAL_RANK": rank}
+    monkeypatch.setattr(launch.os, "environ", environment)
+    launch._take_device()
+    assert taken == ([] if device is None else [device])
+    assert environment.get("ACCELERATE_USE_CPU") == shares_cpu
+
+
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_accelerate_reads_the_configurations_we_ship(path: Path) -> None:
     config = load_config_from_file(str(path))
-    kinds = {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "cpu": "MULTI_CPU"}
+    kinds = {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "cpu": "MULTI_GPU"}
     assert config.distributed_type == kinds[path.stem]
     assert len(CONFIGURATIONS) == len(kinds)
     if path.stem == "zero3":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redink.failures import Failure
+from redink.training import reference_cache
 from redink.training.prefix import PairTokens
 from redink.training.reference_cache import ReferenceCache, pair_key, weights_hash
 
@@ -88,6 +90,41 @@ def test_an_unwritable_folder_is_one_line(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(Path, "open", full)
     with pytest.raises(Failure, match=r"cannot be written \(No space left on device\)"):
         cache.add([("d" * 32, (0.0, 0.0))])
+
+
+def test_the_references_used_last_are_kept_and_other_files_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reference_cache, "KEPT_FILES", 2)
+    (tmp_path / "notes.txt").write_text("mine")
+    caches = [ReferenceCache(tmp_path, f"weights {number}", "float32") for number in range(4)]
+    for age, cache in enumerate(reversed(caches)):
+        cache.add(ENTRIES.items())
+        os.utime(cache.path, (1000 - age, 1000 - age))
+    caches[0].prune(ENTRIES)  # the oldest, used again
+    kept = {caches[0].path.name, caches[3].path.name, "notes.txt"}
+    assert {path.name for path in tmp_path.iterdir()} == kept
+
+
+@pytest.mark.parametrize(
+    ("used", "kept"),
+    [
+        ("ab", "dab"),  # those in use, and the newest of the others
+        ("abcd", "abcd"),  # never fewer than are in use
+        ("d", "bcd"),
+    ],
+)
+def test_the_pairs_of_a_reference_are_bounded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, used: str, kept: str
+) -> None:
+    monkeypatch.setattr(reference_cache, "KEPT_PAIRS", 3)
+    cache = ReferenceCache(tmp_path, "weights", "float32")
+    entries = {letter * 32: (-1.0 * number, -0.1) for number, letter in enumerate("abcd")}
+    cache.add(entries.items())
+    cache.prune(letter * 32 for letter in used)
+    again = ReferenceCache(tmp_path, "weights", "float32")
+    assert again.known == cache.known == {letter * 32: entries[letter * 32] for letter in kept}
+    assert list(again.known) == [letter * 32 for letter in kept]
 
 
 token = st.lists(st.integers(0, 2), max_size=3)

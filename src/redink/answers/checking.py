@@ -16,7 +16,7 @@ from redink.answers.extraction import extract
 from redink.answers.latex import TooLarge, Undecided, Unreadable, Unsupported, clean
 from redink.answers.numbers import read_exact, squeezed
 from redink.answers.outside import Question, question
-from redink.answers.reading import Value, other_readings, plain, read
+from redink.answers.reading import Value, common_logs, other_readings, plain, read
 from redink.answers.structure import Comparer
 from redink.answers.switches import DEFAULT, Switches
 from redink.answers.values import Undefined
@@ -174,6 +174,8 @@ def _same(first: Value, second: Value, one: str, other: str, switches: Switches)
     comparer = Comparer(switches)
     if comparer.same(first, second):
         return True
+    if ("log" in one or "log" in other) and comparer.same(common_logs(first), common_logs(second)):
+        raise Undecided("a logarithm without its base")
     if not switches.decimal_comma:
         return False
     return any(comparer.same(reading, second) for reading in other_readings(one)) or any(
@@ -190,6 +192,8 @@ def _for_worker(one: str, other: str, failure: Unreadable) -> Verdict | Question
         return _ungradable(str(beyond), "bounds")
     except (ArithmeticError, ValueError, RecursionError):
         return _unread(failure)
+    except Exception as fault:
+        return _ungradable(f"{INTERNAL} ({type(fault).__name__})", "structure")
 
 
 def _unread(failure: Unreadable) -> Verdict:

@@ -6,6 +6,7 @@ have their bound variable as first operand. Integrals, limits and the like raise
 
 from __future__ import annotations
 
+import re
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -31,6 +32,7 @@ FUNCTIONS = frozenset({
 })  # fmt: skip
 CALLED = frozenset("fghFGH")
 """Letters that a bracket after them makes a function call; `P(1+r)` is a product."""
+_REPEATED = re.compile(r"(\d*?)(?:(\d)\2\2+|(\d{2,9}?)\3+)")
 _CLOSING = {"(": ")", "[": "]", "{": "}", "\\{": "\\}"}
 _LEFT_OUT = frozenset({"int", "iint", "oint", "lim", "det", "begin", "end", "matrix", "partial", "forall", "exists"})
 
@@ -51,9 +53,11 @@ def num(value: Fraction | int) -> Node:
 def parse(tokens: list[Token]) -> Node:
     """The expression that all the tokens spell; raises `Unreadable`, `Unsupported` or `TooLarge`."""
     reader = _Reader(tokens)
-    node = reader.sum()
+    node = reader.stacked()
     if reader.at < len(tokens):
-        raise Unreadable(f"unexpected {tokens[reader.at].text!r}")
+        left = tokens[reader.at]
+        kind = Unsupported if left.kind == "cmd" and left.text in _LEFT_OUT else Unreadable
+        raise kind(f"unexpected {left.text!r}")
     return node
 
 
@@ -99,6 +103,15 @@ class _Reader:
         if self.nodes > MOST_NODES:
             raise TooLarge(f"more than {MOST_NODES} parts")
         return node
+
+    def stacked(self) -> Node:
+        r"""A sum, or one over another: `1 \over 2`, `n \choose k`."""
+        node = self.sum()
+        if not self.is_cmd("over", "choose"):
+            return node
+        below = self.take().text == "over"
+        other = self.sum()
+        return self.made(Node("div", (node, other)) if below else Node("fn", (node, other), "binom"))
 
     def sum(self) -> Node:
         self.deep += 1
@@ -242,8 +255,9 @@ class _Reader:
                 self.at += 1
                 base = self._raised(base)
             elif self.is_op("!"):
-                self.at += 1
-                base = self.made(Node("fact", (base,)))
+                double = self.is_op("!", ahead=1)
+                self.at += 1 + double
+                base = self.made(Node("fn", (base,), "double factorial") if double else Node("fact", (base,)))
             elif self.is_op("%"):
                 self.at += 1
                 base = self.made(Node("div", (base, num(100))))
@@ -280,7 +294,7 @@ class _Reader:
     def group(self) -> Node:
         opening = self.take().text
         bars, self.bars = self.bars, 0
-        node = self.sum()
+        node = self.stacked()
         self.bars = bars
         self.expect(_CLOSING[opening])
         return node
@@ -317,10 +331,45 @@ class _Reader:
     def _number(self, text: str) -> Node:
         if self.is_op("_"):
             raise Unreadable("a base inside an expression")
-        if self.is_cmd("overline", "bar") and "." in text:
+        if "." in text:
+            return self._decimal(text)
+        return num(number(text))
+
+    def _decimal(self, text: str) -> Node:
+        r"""A decimal, also one that repeats: `0.\overline{3}`, `0.\dot{3}`, `0.(3)`, `0.333...`."""
+        if self.is_cmd("overline", "bar"):
             self.at += 1
             return num(_repeating(text, self._digits()))
+        if self.is_cmd("dot"):
+            return num(_repeating(text, self._dotted()))
+        if self.is_op("(") and self._is_bracketed_number():
+            if not text.endswith("."):
+                raise Undecided("digits in brackets after a decimal")
+            self.at += 3
+            return num(_repeating(text, self.tokens[self.at - 2].text))
+        if self.is_cmd("ldots"):
+            self.at += 1
+            return num(_going_on(text))
         return num(number(text))
+
+    def _is_bracketed_number(self) -> bool:
+        inner, opening = self.peek(1), self.peek()
+        return inner is not None and opening is not None and opening.glued and inner.text.isdigit() and (
+            self.is_op(")", ahead=2)
+        )  # fmt: skip
+
+    def _dotted(self) -> str:
+        r"""The digits from the first dot to the last, as in `\dot{1}4285\dot{7}`."""
+        self.at += 1
+        digits = self._digits()
+        if self._is_number() and self.is_cmd("dot", ahead=1):
+            digits += self.take().text
+        if self.is_cmd("dot"):
+            self.at += 1
+            digits += self._digits()
+        if not digits.isdigit():
+            raise Unreadable("digits are missing")
+        return digits
 
     def _digits(self) -> str:
         braced = self.is_op("{")
@@ -366,12 +415,18 @@ class _Reader:
         braced = self.is_op("{")
         inner = self.peek(1) if braced else token
         if inner is not None and inner.kind in {"text", "word"}:
+            if not braced and inner.kind == "word" and self.is_op("_", ahead=1):  # F_kF_n
+                self.tokens[self.at : self.at + 1] = [Token("sym", letter, True) for letter in inner.text]
+                return Node("index", (self._name_only(self.take().text),), name)
             self.at += 3 if braced else 1
             return Node("name", name=f"{name}_{inner.text}")
         if inner is not None and inner.kind == "cmd" and inner.text not in {"frac", "sqrt", "pi"}:
             self.at += 3 if braced else 1
             return Node("name", name=f"{name}_{inner.text}")
         return Node("index", (self.argument(),), name)
+
+    def _name_only(self, letter: str) -> Node:
+        return Node("const", name=letter) if letter in {"e", "i"} else Node("name", name=letter)
 
     def _call(self, name: str) -> Node:
         self.at += 1
@@ -399,6 +454,8 @@ class _Reader:
 
     def _read_frac(self) -> Node:
         if self._is_derivative():
+            if not self._names_a_derivative():
+                raise Unsupported("a derivative")
             return self._derivative()
         top = self.argument()
         return Node("div", (top, self.argument()))
@@ -407,7 +464,7 @@ class _Reader:
         r"""`\frac{dy}{dx}`: a name, not a quotient of products."""
         token = self.peek(1)
         return self.is_op("{") and token is not None and token.kind in {"sym", "word"} and (
-            token.text == "partial" or (token.text[0] == "d" and (len(token.text) > 1 or not self.is_op("}", ahead=2)))
+            token.text == "partial" or token.text[0] == "d"
         ) and self._denominator_is_differential()  # fmt: skip
 
     def _denominator_is_differential(self) -> bool:
@@ -416,6 +473,11 @@ class _Reader:
             place += 1
         below = self.tokens[place + 1 : place + 3]
         return len(below) == 2 and below[0].text == "{" and (below[1].text == "partial" or below[1].text[0] == "d")
+
+    def _names_a_derivative(self) -> bool:
+        r"""`\frac{dy}{dx}`; `\frac{d}{dx}` works on what follows, `\frac{d(x^2)}{dx}` on what is in it."""
+        token = self.peek(1)
+        return token is not None and token.kind == "word" and self.is_op("}", ahead=2)
 
     def _derivative(self) -> Node:
         name, depth, groups = "", 0, 0
@@ -451,9 +513,11 @@ class _Reader:
 
     def _decorated(self, name: str) -> Node:
         node = self.argument(whole_number=True)
-        names = sorted(names_in(node))
-        if not names or node.op not in {"name", "mul", "index"}:
-            raise Unsupported(f"\\{name}")
+        names = [node.name] if node.op == "const" and name != "bar" else sorted(names_in(node))
+        if not names and name == "bar" and _holds_i(node):
+            return Node("fn", (node,), "conj")
+        if not names or node.op not in {"name", "mul", "index", "const"}:
+            raise Undecided(f"\\{name}")
         return self._name_or_index(f"{name} {' '.join(names)}")
 
     def _name_or_index(self, name: str) -> Node:
@@ -562,6 +626,19 @@ def _repeating(text: str, digits: str) -> Fraction:
     """0.1 with 6 repeating is 1/6."""
     places = len(text.partition(".")[2])
     return number(text) + Fraction(int(digits), (10 ** len(digits) - 1) * 10**places)
+
+
+def _going_on(text: str) -> Fraction:
+    """0.1666... repeats its 6; 3.14159... goes on as nobody knows."""
+    whole, _, places = text.partition(".")
+    found = _REPEATED.fullmatch(places)
+    if found is None:
+        raise Undecided("a decimal that goes on")
+    return _repeating(f"{whole}.{found[1]}", found[2] or found[3])
+
+
+def _holds_i(node: Node) -> bool:
+    return (node.op == "const" and node.name == "i") or any(map(_holds_i, node.args))
 
 
 def _bound(node: Node, variable: str) -> Node:

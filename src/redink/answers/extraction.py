@@ -26,9 +26,10 @@ _BETWEEN = re.compile(
 )
 _HASHES = re.compile(r"####[ \t]*([^\n]+)")
 _STATED = re.compile(
-    r"(?<![\w</])answer\b(?!>)(?:[*_]{0,3}+[ \t]{0,20}+(?:\([^)\n]{0,40}\)[ \t]{0,20}+)?"
-    r"(?:is|are|was|equals|=|:|would be|should be)(?![a-z])[*_ \t]{0,9}+){1,2}:?\s{0,20}+([^\n]{1,400})"
-    r"|(?<![\w</])answer\b(?!>)[*_ \t]{0,9}+(?:\n\s{0,20}+|(?<=[ \t])(?=[-\d$\\]))([^\n]{1,400})",
+    r"(?<![\w</])(?:answer|(?:correct|right) (?:option|choice))\b(?!>)"
+    r"(?:(?:[*_]{0,3}+[ \t]{0,20}+(?:\([^)\n]{0,40}\)[ \t]{0,20}+)?"
+    r"(?:is|are|was|equals|=|:|would be|should be)(?![a-z])[*_ \t]{0,9}+){1,2}:?\s{0,20}+(?=([^\n]{1,400}))"
+    r"|[*_ \t]{0,9}+(?:\n\s{0,20}+|(?<=[ \t])(?=[-\d$\\]))(?=([^\n]{1,400})))",
     re.IGNORECASE,
 )
 _NEXT = re.compile(
@@ -44,6 +45,17 @@ _CLAUSE = re.compile(
 )  # fmt: skip
 _WRAPPED = re.compile(r"\$\$?(?P<dollar>[^$]+)\$\$?|\\\((?P<round>.+?)\\\)|\\\[(?P<square>.+?)\\\]")
 _EMPHASIS = re.compile(r"^[*_`\s]+|[*_`\s]+$")
+_AFFIRMS = re.compile(
+    r"(?:indeed |also |then )?(?:correct|right|reasonable|consistent|valid|verified|confirmed|plausible)\b(?!:| is)",
+    re.IGNORECASE,
+)
+_HEADING = re.compile(
+    r"[*_]{0,3}(?:(?:step|part|case|method|approach)\b\s?[\dA-Za-z]{0,4}[*_]{0,3}(?:[:.\s-]|$)"
+    r"|(?:solution|conclusion|final answer|explanation|verification|check|note|summary|analysis|given)[*_:\s]*$)",
+    re.IGNORECASE,
+)
+_TAG_SPACED = re.compile(r"<\s{0,3}(/?)\s{0,3}(answer)\s{0,3}>", re.IGNORECASE)
+_TAG_TAIL = re.compile(r"<\s{0,3}[/\\]\s{0,3}answer[^<\n]{0,20}$", re.IGNORECASE)
 _ABBREVIATION = re.compile(r"\b(?:[ap]\.m|approx|Mr|Mrs|Ms|Dr|St|vs|no|sq|ft|in|lbs?|oz|etc)$", re.IGNORECASE)
 
 
@@ -108,21 +120,21 @@ def _first_letter(text: str) -> int:
 
 
 def _find(text: str, switches: Switches) -> Extraction:
-    tagged = find_answer(text)
-    if tagged and tagged.strip():
+    tagged = find_answer(_TAG_SPACED.sub(r"<\1\2>", text) if "<" in text else text)
+    if tagged and _tidy(tagged):
         return Extraction(answer=_tidy(tagged), origin="tag")
     boxed = _boxed(text)
     if boxed is not None:
         return boxed if boxed.answer is None or boxed.answer.strip() else NOTHING
-    hashes = _last(_HASHES, text)
+    hashes = [line.strip() for line in _HASHES.findall(text) if not _HEADING.match(line)]
     if hashes:
-        return Extraction(answer=hashes.strip(), origin="hashes")
+        return Extraction(answer=hashes[-1], origin="hashes")
     return _stated(text) or _last_number(text, switches)
 
 
 def _tidy(answer: str) -> str:
-    """A tag may hold a box."""
-    answer = answer.strip()
+    """A tag may hold a box, and what is left of a closing tag that was cut off or turned the wrong way."""
+    answer = _TAG_TAIL.sub("", answer).strip()
     inner = last_boxed(answer)
     return inner.strip() if inner and inner.strip() else answer
 
@@ -179,18 +191,15 @@ def _closing(text: str, position: int) -> int:
     return -1
 
 
-def _last(pattern: re.Pattern[str], text: str) -> str | None:
-    found = pattern.findall(text)
-    return found[-1] if found else None
-
-
 def _stated(text: str) -> Extraction | None:
-    """What follows the last "answer is" or "answer:", up to the end of its clause."""
-    for found in reversed(list(_STATED.finditer(text))):
-        clause = _clause(found[1] or found[2])
-        if clause:
-            return Extraction(answer=clause, origin="stated")
-    return None
+    """What follows the last "answer is" or "answer:", up to the end of its clause.
+
+    A question ("is the answer 5?") states nothing; "the answer is correct" only where nothing else is stated.
+    """
+    said = [_clause(found[1] or found[2]) for found in reversed(list(_STATED.finditer(text)))]
+    said = [clause for clause in said if clause]
+    clause = next((clause for clause in said if not _AFFIRMS.match(clause)), said[0] if said else "")
+    return Extraction(answer=clause, origin="stated") if clause else None
 
 
 def _clause(line: str) -> str:
@@ -200,6 +209,8 @@ def _clause(line: str) -> str:
         return _formulas(line)
     for end in _SENTENCE_END.finditer(line):
         if not _ABBREVIATION.search(line[: end.start()]) and _balanced(line[: end.start()]):
+            if end[0] == "?":
+                return ""
             line = line[: end.start()]
             break
     clause = _CLAUSE.search(line)

@@ -57,6 +57,7 @@ UNICODE = {
     "⌋": r"\rfloor ", "⌈": r"\lceil ", "⌉": r"\rceil ", "∀": r"\forall ", "∃": r"\exists ", "→": r"\to ",
     "\u00c5": " angstrom ", "\u212b": " angstrom ",
     "€": r"\euro ", "£": r"\pounds ", "¥": r"\yen ", "\u200b": "", "\ufeff": "", "％": "%", "，": ", ",
+    "∛": r"\sqrt[3] ", "∜": r"\sqrt[4] ",
 }  # fmt: skip
 SUPERSCRIPTS = str.maketrans("⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻ⁿ", "0123456789+-n")
 SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
@@ -68,17 +69,30 @@ _DOUBLED = re.compile(r"\\\\(?=[a-zA-Z]{2})")
 _HIDDEN_COMMA = re.compile(r"(?<=\d)\s{0,3}(?:\{\s?,\s?\}|,\s{0,3}\\!|\\!\s?,|\\,)\s{0,3}(?:\\!\s?)?(?=\d{3}(?!\d))")
 _LOOKS = re.compile(
     r"\\(?:left|right|[bB]igg?[lrm]?|displaystyle|textstyle|scriptstyle|limits|nolimits|bf|it|rm|quad|qquad|hfill|"
-    r"hspace\{[^{}]{0,20}\}|vspace\{[^{}]{0,20}\}|phantom\{[^{}]{0,40}\}|thinspace|enspace|space|noindent|boldmath|phantom)"
+    r"hspace\{[^{}]{0,20}\}|vspace\{[^{}]{0,20}\}|phantom\{[^{}]{0,40}\}|thinspace|enspace|space|noindent|boldmath|phantom|"
+    r"ensuremath|num)"
     r"(?![a-zA-Z])\.?(?<!\\right\.)"
 )
 _LOOKS_DOT = re.compile(r"\\right\s?\.")
+_OUTWARD = re.compile(
+    r"^(?:\\left\s?)?(?P<open>[\[\]])(?P<ends>[^\[\]]{1,200}?[,;][^\[\]]{1,200}?)(?:\\right\s?)?(?P<close>[\[\]])$"
+)
+_SPELLED_OUT = re.compile(
+    r"(?:(?:so|thus|hence|therefore)[, ]\s?)?(?:(?:the\s)?(?:(?:final|correct)\s)?answer\s?(?:is\b\s?:?|:|=)"
+    r"|exactly(?=\s))\s?", re.IGNORECASE
+)  # fmt: skip
+_SPELLED_AS_TEXT = re.compile(rf"\\text\s?\{{\s?{_SPELLED_OUT.pattern}(?P<end>\}}?)", re.IGNORECASE)
+_RUPEES = re.compile(r"^Rs\.\s?(?=\d)")
+_TIMES_TEN = re.compile(r"(?<=\d)\s?[xX]\s?(?=10\s?(?:\^|\*\*))")
+_STYLED_LETTER = re.compile(r"\\(mathbb|mathbf|mathrm|mathcal|vec)\s([A-Za-z])(?![a-zA-Z])")
 _THIN = re.compile(r"\\[!]")
 _SPACE = re.compile(r"(?<!\\)\\[,;:> \n]|~|\s+")
 _STOP_INSIDE = re.compile(r"(?<![.\\])\.\s?\$(?=\s?\.?\s?$)")
 _DELIMITER = re.compile(r"(?<!\\)\\[()\[\]]|\$\$")
 _PRIMES = re.compile(r"\^\s?\{?\s?((?:\\prime(?![a-zA-Z])\s?)+)\}?")
-_BOX = re.compile(r"\\(?:boxed|fbox|framebox)\s?(?=\{)")
-_FRACTION = re.compile(r"\\[dtc]frac(?![a-zA-Z])")
+_DROPPED = re.compile(r"\\(?:boxed|fbox|framebox)\s?(?=\{)|\\(?:text)?color\s?\{[^{}]{0,20}\}")
+_ROUND_ALL = re.compile(r"\\(?:boxed|fbox|framebox|underline|uline)\s?(?=\{)")
+_FRACTION = re.compile(r"\\(?:[dtcsx]|nice)frac(?![a-zA-Z])")
 _BINOMIAL = re.compile(r"\\[dt]binom(?![a-zA-Z])")
 _SAME = {
     "leq": "le", "leqslant": "le", "leqq": "le", "geq": "ge", "geqslant": "ge", "geqq": "ge", "neq": "ne", "lt": "<",
@@ -121,23 +135,52 @@ _OPERATORS = {"**": "^", "<=": "le", ">=": "ge", "!=": "ne", "==": "=", "<": "<"
 
 
 def clean(text: str) -> str:
-    """The answer with one spelling for what looks differ in; raises `TooLarge` beyond `LONGEST` characters."""
+    """The answer with one spelling for what looks differ in.
+
+    Raises `TooLarge` beyond `LONGEST` characters and `Undecided` where something is struck out.
+    """
     if len(text) > LONGEST:
         raise TooLarge(f"longer than {LONGEST} characters")
-    text = _unboxed(_punctuated(_from_unicode(text))).replace("**", "^" if re.search(r"\w\*\*\w", text) else " ")
+    if "~~" in text:
+        raise Undecided("something is struck out")
+    text = _announced(_unboxed(_punctuated(_from_unicode(text.strip(" `\n")))))
+    text = text.replace("**", "^" if re.search(r"\w\*\*\w", text) else " ")
     if "\\begin" not in text:
         text = _DOUBLED.sub(r"\\", text)
-    text = _HIDDEN_COMMA.sub("", text)
+    if text[:1] in {"[", "]", "\\"}:
+        text = _OUTWARD.sub(_turned, text)
+    text = _HIDDEN_COMMA.sub("", text).replace("{,}", ",")
+    if "10" in text and "x" in text.lower():
+        text = _TIMES_TEN.sub(r"\\times ", text)
     text = _DELIMITER.sub(" ", _THIN.sub("", text))
     text = _PRIMES.sub(lambda found: "'" * found[1].count("prime"), _LOOKS_DOT.sub(" ", text))
     text = _ANGSTROM.sub(" angstrom ", _MICRO.sub(r"\\\1{\\mu ", text))
     text = _BINOMIAL.sub(r"\\binom", _FRACTION.sub(r"\\frac", _LOOKS.sub(" ", text)))
-    return _punctuated(_SPACE.sub(" ", _BOX.sub("", text)).strip())
+    text = _SPACE.sub(" ", _DROPPED.sub("", text)).strip()
+    if "\\" in text:
+        text = _STYLED_LETTER.sub(r"\\\1{\2}", text).removesuffix("\\\\")
+    return _punctuated(_RUPEES.sub("Rs ", text) if text.startswith("Rs") else text)
+
+
+def _turned(found: re.Match[str]) -> str:
+    """Open ends written as brackets that look outward, ]0, 1[, in the other spelling."""
+    return ("[" if found["open"] == "[" else "(") + found["ends"] + ("]" if found["close"] == "]" else ")")
+
+
+def _announced(text: str) -> str:
+    """Without "the answer is" or "exactly" before it, also where that stands in a text command."""
+    if text[:1] != "\\" and not text[:1].isalpha():
+        return text
+    if found := _SPELLED_OUT.match(text):
+        return text[found.end() :]
+    if found := _SPELLED_AS_TEXT.match(text):
+        return ("" if found["end"] else "\\text{") + text[found.end() :]
+    return text
 
 
 def _unboxed(text: str) -> str:
-    """What is in the box, if one box holds everything."""
-    found = _BOX.match(text.strip())
+    """What is in the box or above the line, if one holds everything."""
+    found = _ROUND_ALL.match(text.strip())
     if not found or not text.rstrip().endswith("}"):
         return text
     inner, depth = text.strip()[found.end() + 1 : -1], 0

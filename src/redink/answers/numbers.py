@@ -6,12 +6,12 @@ import re
 from fractions import Fraction
 
 NUMBER = re.compile(r"([-+]?)\$?(\d{1,3}(?:,\d{3})+|\d+)?(\.\d+)?(?:/(\d+))?%?\.?")
-NOT_BETWEEN_DIGITS = re.compile(r"(?<!\d)\s++|\s++(?!\d)")
+NOT_BETWEEN_DIGITS = re.compile(r"(?<![\d,])\s++|\s++(?!\d)|(?<=,)\s++(?!\d{3}(?!\d))")
 LONGEST = 60
 
 
 def squeezed(text: str) -> str:
-    """The text without white space, except between two digits: "1 1/2" is not "11/2"."""
+    """The text without white space, except where it parts numbers: "1 1/2" is not "11/2", "1, 234" not "1,234"."""
     return NOT_BETWEEN_DIGITS.sub("", text)
 
 
@@ -23,7 +23,7 @@ def read_number(text: str) -> Fraction | None:
     >>> read_number("3/4")
     Fraction(3, 4)
     """
-    text = squeezed(text.strip().strip("$").replace("−", "-").replace("\\!", ""))
+    text = squeezed(text.strip().strip("$").replace("−", "-").replace("\\! ", "").replace("\\!", ""))
     found = NUMBER.fullmatch(text) if 0 < len(text) <= LONGEST else None
     if not found or (found[2] is None and found[3] is None):
         return None

@@ -26,6 +26,7 @@ _COMMAND = re.compile(r"\\([a-zA-Z]+)")
 _ENVIRONMENT = re.compile(r"\\(begin|end)\s?\{([^{}]*)\}")
 _LIMITS = re.compile(r"_\s?\{[^{}]{0,60}\}")
 _STRANGE = re.compile(r"[^\x20-\x7e]|[<>\"#?@`;:]|\\(?![a-zA-Z])|(?:^|[^\\]) ?%")
+_ROOT = re.compile(r"\\sqrt\s?(\\[a-zA-Z]+|[0-9A-Za-z])")
 _PAIRS = {")": "(", "]": "[", "}": "{"}
 
 
@@ -44,7 +45,12 @@ def question(one: str, other: str) -> Question | None:
     if max(len(one), len(other)) > LONGEST:
         return None
     hopes = [_is_hopeful(text) for text in (one, other)]
-    return Question(clean(one), clean(other)) if all(hopes) else None
+    return Question(_braced(one), _braced(other)) if all(hopes) else None
+
+
+def _braced(text: str) -> str:
+    """The cleaned text; sympy's reader wants braces under a root."""
+    return _ROOT.sub(r"\\sqrt{\1}", clean(text))
 
 
 def _is_hopeful(text: str) -> bool:

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from fractions import Fraction
 from functools import lru_cache
 from itertools import pairwise
-from typing import NamedTuple
+from itertools import product as product_of
+from typing import Any, NamedTuple
 
 from redink.answers.expressions import Node, names_in, num, number, parse
 from redink.answers.latex import (
@@ -26,9 +27,12 @@ from redink.answers.latex import (
     tokens,
 )
 from redink.answers.units import CURRENCY, PERCENT, PLAIN, SCALES, Unit, product, read_unit
+from redink.answers.wording import NUMERALS, PARTS, date_in_words, number_in_words
 
 MOST_ITEMS = 200
 MOST_SIGNS = 4
+MOST_COUNTED = 3
+"""Words after a number in words: five red apples. With more it is prose."""
 
 
 class Decimal(NamedTuple):
@@ -48,15 +52,17 @@ class Scalar(NamedTuple):
 
 
 class Words(NamedTuple):
-    """Text without mathematics, in lower case without punctuation."""
+    """Text without mathematics, in lower case without punctuation; `counts` if it begins with a number in words."""
 
     text: str
+    counts: Scalar | None = None
 
 
 class Choice(NamedTuple):
-    """A letter of a multiple-choice question."""
+    """A letter of a multiple-choice question, and the option's text where it stands with it."""
 
     letter: str
+    option: str = ""
 
 
 class Based(NamedTuple):
@@ -157,32 +163,49 @@ Value = (
 RELATIONS = frozenset({"=", "<", ">", "le", "ge", "ne", "in", "approx", "equiv", "to", "sim", "simeq"})
 EQUALS = frozenset({"=", "approx", "equiv", "simeq"})
 NO_SOLUTION = Words("no solution")
+_CURRENCY_CODES = frozenset({"USD", "EUR", "GBP", "JPY", "INR", "CNY", "Rs"})
 _OPEN, _CLOSE = frozenset({"(", "[", "{", "\\{"}), frozenset({")", "]", "}", "\\}"})
 _TEXT = re.compile(rf"\\(?:{WORDS_OF_TEXT}|mathrm|operatorname|mathbf)\s?\{{([^{{}}]{{0,400}})\}}")
+_ONE_TEXT = re.compile(rf"\\(?:{WORDS_OF_TEXT})\s?\{{[^{{}}\\^_]{{1,400}}\}}")
+_VALUED = re.compile(r"\d|[A-Za-z]\s?=")
 _CHOICE = re.compile(r"(?:(?:option|choice|answer)\s)?(?:\(\s?([A-Ja-j])\s?\)|([A-J]))[.:)]?", re.IGNORECASE)
-_CHOICE_AND_TEXT = re.compile(r"(?:\(([A-J])\)|([A-J])[.):])\s\S.{0,200}")
+_CHOICE_AND_TEXT = re.compile(
+    r"(?:\(([A-J])\)|([A-J])[.):])\s?(?!(?:and|or|nor|is|are|not|but)\b)(\S.{0,200})", re.IGNORECASE
+)
+_MORE_CHOICES = re.compile(r"(?<![\w\\])\(?[A-J][.):]")
 _CLOCK = re.compile(r"(\d{1,2})\s?:\s?([0-5]\d)(?:\s?:\s?([0-5]\d))?\s?(?:([ap])\.?\s?m\.?)?", re.IGNORECASE)
+_HOUR = re.compile(r"(\d{1,2})\s?([ap])\.?\s?m\.?", re.IGNORECASE)
+_TO = re.compile(r"\d{1,9}(?: to \d{1,9}){1,3}", re.IGNORECASE)
 _BASED = re.compile(
     r"\(?(-?[0-9A-Z]{1,200}(?:\.[0-9A-Z]{1,200})?)\)?\s?_\s?(?:\{\s?(?:base\s)?(\w{1,6})\s?\}|(\d{1,2}))", re.IGNORECASE
 )
 _BASE_WORDS = re.compile(r"([0-9A-Z]{1,200})\s?\(?\s?(?:in\s)?base[-\s](\w{1,6})\s?\)?", re.IGNORECASE)
-_SPACED = re.compile(r"[-+]?\\?\$?\s?\d{1,3}(?: \d{3})+(?:\.\d+)?")
+_SPACED = re.compile(
+    r"[-+]?\\?\$?\s?(?:\d{1,3}(?: \d{3})+(?:\.\d+)?|\d{1,3}(?:'\d{3})+(?:\.\d+)?|\d{1,3}(?:_\d{3})+(?:\.\d+)?)"
+)
+_DOTTED = re.compile(r"[-+]?\\?\$?\s?\d{1,3}(?:\.\d{3}){2,}")
 _THOUSANDS = re.compile(r"(?<![\d.,])\d{1,3}(?:,\d{3})+(?![\d]|,\d)")
 _ORDINAL = re.compile(r"(\d+)\s?(?:\^\s?\{?\s?)?(?:st|nd|rd|th)\}?")
 _COUNTED = re.compile(r"(\d{1,3}(?:,\d{3})+|\d+(?:\.\d+)?)\s?\(([A-Za-z][A-Za-z\s\-'.]{2,80})\)")
-_COMMA_DECIMAL = re.compile(r"([-+]?\\?\$?\s?)(0,\d+|\d+,\d{1,2}|\d{4,},\d+|\d+,\d{4,})(\D*)")
+_COMMA_DECIMAL = re.compile(r"([-+]?\\?\$?\s?)(0,\d+|\d+,\d{1,2}|\d{4,},\d+|\d+,\d{4,}|\d{1,3}(?:[. ]\d{3})+,\d+)(\D*)")
+_SPACED_COMMA = re.compile(r"([-+]?\\?\$?\s?\d{1,3}(?:(?: \d{3})+|(?:\.\d{3}){2,})),(\d+)")
+_ABOUT = re.compile(r"(?:approximately|about|around|roughly|approx\.?|nearly|almost) .*\d", re.IGNORECASE)
+_LAKHS = re.compile(r"[-+]?\d{1,2}(?:,\d\d)+,\d{3}(?:\.\d+)?")
 _HUNDREDS_LIST = re.compile(r"[1-9]\d\d(?:,[1-9]\d\d)+")
-_COUNTING = (
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
-    "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty",
-)  # fmt: skip
-_TENS = {"thirty": 30, "forty": 40, "fifty": 50, "sixty": 60, "seventy": 70, "eighty": 80, "ninety": 90, "hundred": 100}
-NUMERALS = {word: value for value, word in enumerate(_COUNTING)} | _TENS
 _EMPTY = frozenset(
     {"no solution", "no solutions", "none", "empty set", "no real solution", "no real solutions",
-     "there is no solution", "there are no solutions", "no such number exists", "no such numbers exist", "null set"}
+     "there is no solution", "there are no solutions", "no such number exists", "no such numbers exist", "null set",
+     "no solution exists", "no solutions exist", "no real solution exists", "no real solutions exist",
+     "there is none", "there are none", "there are no real solutions", "there is no real solution"}
 )  # fmt: skip
-_ALL_REALS = frozenset({"all real numbers", "all reals", "any real number", "the real numbers", "all real"})
+_ALL_REALS = frozenset(
+    {"all real numbers", "all reals", "any real number", "the real numbers", "all real", "all real x"}
+)
+_ALL_REALS_BUT = re.compile(
+    r"(?:all|any|every) reals?(?: numbers?)?(?: x)?,? (?:except|other than|but|excluding)(?: for)? (?:x = ?)?"
+    r"(\S.{0,60})",
+    re.IGNORECASE,
+)
 _ORDINAL_UNIT = Unit(words=frozenset({"in order"}))
 _TEMPERATURES = {read_unit("C"): read_unit("celsius"), read_unit("F"): read_unit("fahrenheit")}
 _SMALL_WORDS = frozenset({
@@ -193,16 +216,20 @@ _SMALL_WORDS = frozenset({
 })  # fmt: skip
 _CHANGING = frozenset({
     "not", "no", "plus", "minus", "times", "divided", "over", "choose", "squared", "cubed", "factorial", "factor",
-    "factors", "mod", "modulo", "modulus", "half", "halves", "third", "thirds", "quarter", "quarters", "fourths",
-    "fifths", "sixths", "eighths", "tenths", "hundredths", "thousandths", "because", "since", "which", "that", "if",
+    "factors", "mod", "modulo", "modulus", "because", "since", "which", "that", "if",
     "when", "where", "unless", "except", "but", "than", "and", "or", "higher", "lower", "greater", "larger", "smaller",
     "above", "below", "under", "beyond", "negative", "positive", "loss", "zero", "off", "root", "power", "powers",
-    "multiple", "multiples", "to", "through", "between", "until", "into", "equals", "equal", "solution", "solutions",
+    "mil", "mn", "bn", "mln", "invalid", "extraneous", "rejected", "incorrect", "double", "twice", "multiple",
+    "multiples", "to", "through", "between", "until", "into", "equals", "equal", "solution", "solutions",
     "wrong", "false", "impossible", "base", "binary", "infinity", "infinite", "infinitely", "raised", "log", "per",
     "mean", "either", "neither", "nor", "without", "instead", "otherwise", "for", "all", "every", "any", "at", "least",
     "most", "up", "approximately", "nearly", "almost",
-}) - {"per", "all", "at", "up", "mean", "approximately", "every", "for"}  # fmt: skip
+}).union(PARTS) - {"per", "all", "at", "up", "mean", "approximately", "every", "for"}  # fmt: skip
 """Words after a number that may change what it says: with one of them it is no longer surely that number."""
+_DENYING = frozenset({
+    "not", "no", "never", "if", "cannot", "unless", "without", "false", "wrong", "neither", "t",
+})  # fmt: skip
+"""Words before an equation that may deny it (t is what is left of can't)."""
 _LOOSE = re.compile(r"(?<![\w^-])(?:[b-np-zB-Z](?!\w)|\d)(?![.'])")
 """A lone letter or a number among the words of a unit."""
 _PRODUCTS = ("abcd", "xyz", "pqrs", "klmn", "rst", "uvw")
@@ -217,6 +244,10 @@ def read(text: str) -> Value:
     looks = plain(text)
     if re.fullmatch("[A-J]", looks) and looks != text:
         return Choice(looks)
+    if _ABOUT.match(looks):
+        raise Undecided("about a number")
+    if _VALUED.match(looks) and _ONE_TEXT.fullmatch(text):
+        text = looks
     special = _special(looks)
     return special if special is not None else _read_mathematics(text)
 
@@ -226,10 +257,24 @@ def other_readings(text: str) -> tuple[Value, ...]:
     """Readings that only count where the other answer is not ambiguous: a decimal comma, a list of hundreds."""
     text = clean(text)
     if found := _COMMA_DECIMAL.fullmatch(text):
-        return (_read_mathematics(found[1] + found[2].replace(",", ".") + found[3]),)
+        whole, _, part = found[2].partition(",")
+        return (_read_mathematics(f"{found[1]}{re.sub('[. ]', '', whole)}.{part}{found[3]}"),)
+    if _LAKHS.fullmatch(text):
+        return (_read_mathematics(text.replace(",", "")),)
     if _HUNDREDS_LIST.fullmatch(text):
         return (_read_mathematics(text.replace(",", ", ")),)
     return ()
+
+
+def common_logs(part: Any) -> Any:
+    """A value with every `log` that has no base read to base ten."""
+    if not isinstance(part, tuple):
+        return part
+    inner = [common_logs(each) for each in part]
+    made = part._make(inner) if hasattr(part, "_make") else tuple(inner)
+    if isinstance(made, Node) and made.op == "fn" and made.name == "log" and len(made.args) == 1:
+        return made._replace(args=(*made.args, num(10)))
+    return made
 
 
 def plain(text: str) -> str:
@@ -237,15 +282,19 @@ def plain(text: str) -> str:
     return " ".join(_TEXT.sub(lambda found: f" {found[1]} ", text).split())
 
 
-def _special(looks: str) -> Value | None:
+def _special(looks: str) -> Value | None:  # noqa: PLR0911  (one line per kind)
     """What is known by its looks: a choice, a time, a ratio, digits in a base, no solution, a numeral."""
     if found := _CHOICE.fullmatch(looks):
         return Choice((found[1] or found[2]).upper()) if found[1] or len(looks) > 1 else None
-    if found := _CHOICE_AND_TEXT.fullmatch(looks):
-        return Choice(found[1] or found[2])
-    if found := _CLOCK.fullmatch(looks):
+    if (found := _CHOICE_AND_TEXT.fullmatch(looks)) and not _MORE_CHOICES.search(found[3]):
+        return Choice(found[1] or found[2], found[3])
+    if looks[:1].isdigit() and (found := _CLOCK.fullmatch(looks)):
         parts = tuple(num(int(part)) for part in found.groups()[:3] if part)
         return Ratio(parts, True, (found[4] or "").lower())
+    if looks[:1].isdigit() and (found := _HOUR.fullmatch(looks)):
+        return Ratio((num(int(found[1])), num(0)), True, found[2].lower())
+    if looks[:1].isdigit() and _TO.fullmatch(looks):
+        return Ratio(tuple(num(int(part)) for part in re.findall(r"\d+", looks)), False)
     if found := _BASED.fullmatch(looks) or _BASE_WORDS.fullmatch(looks):
         return _based(found)
     return _wording(looks)
@@ -265,26 +314,46 @@ def _unpadded(digits: str) -> str:
     return sign + (digits.removeprefix("-").lstrip("0") or "0")
 
 
-def _wording(looks: str) -> Value | None:
+def _wording(looks: str) -> Value | None:  # noqa: PLR0911  (one line per kind)
     words = " ".join(re.sub(r"[^a-z\s\-]", "", looks.lower()).split())
+    if words in {"dne", "does not exist", "it does not exist"}:
+        return Words("does not exist")
     if words in _EMPTY and not re.search(r"\d", looks):
         return NO_SOLUTION
     if words in _ALL_REALS and not re.search(r"\d", looks):
         return Reals()
     if found := _COUNTED.fullmatch(looks):
         return Scalar(num(number(found[1].replace(",", ""))), _unit_of(found[2]))
-    if words in NUMERALS and looks.lower() == words:
-        return Scalar(num(NUMERALS[words]))
+    if "real" in words and (found := _ALL_REALS_BUT.fullmatch(looks)):
+        removed = _value(tokens(clean(found[1])))
+        return Without(Reals(), Bag((removed,), True) if isinstance(removed, Scalar) else removed)
+    if looks[:1].isalpha() and (counted := _counted(words)) and re.fullmatch(r"[A-Za-z\s\-]+[.!]?", looks):
+        return counted
+    if len(words) > 2 and (date := date_in_words(looks)):
+        return Words(date)
     if found := _ORDINAL.fullmatch(looks):
         return Scalar(num(int(found[1])), _ORDINAL_UNIT)
     return None
 
 
+def _counted(words: str) -> Scalar | Words | None:
+    """five, two thirds, five hours; five apples stays words. None without a number, or where a word may change it."""
+    split = words.replace("-", " ").split()
+    found = number_in_words(split)
+    if found is None:
+        return None
+    value, taken = found
+    rest = split[taken:]
+    if len(rest) > MOST_COUNTED or any(word in _CHANGING or word in NUMERALS or word in SCALES for word in rest):
+        return None
+    _, percent, unit = _suffix([Token("word", word) for word in rest])
+    scalar = Scalar(num(value), unit, percent)
+    return Words(words, scalar) if unit is not None and not unit.known else scalar
+
+
 def _read_mathematics(text: str) -> Value:
-    if _SPACED.fullmatch(text):
-        text = text.replace(" ", "")
     try:
-        found = tokens(_without_thousands(text))
+        found = tokens(_without_thousands(_ungrouped(text)))
         return _value(found) if not _is_prose(found) else _words(text)
     except Unsupported:
         raise
@@ -292,6 +361,17 @@ def _read_mathematics(text: str) -> Value:
         if _is_wordy(text):
             return _words(text)
         raise
+
+
+def _ungrouped(text: str) -> str:
+    """1 234,5 and 1'234 and 1.234.567 with a decimal point and without their separators; 1.234 stays a decimal."""
+    if not text[-1:].isdigit() or text.isdigit():
+        return text
+    if _SPACED.fullmatch(text):
+        return re.sub("[ '_]", "", text)
+    if found := _SPACED_COMMA.fullmatch(text):
+        return f"{re.sub('[ .]', '', found[1])}.{found[2]}"
+    return text.replace(".", "") if _DOTTED.fullmatch(text) else text
 
 
 def _without_thousands(text: str) -> str:
@@ -375,7 +455,13 @@ def _ellipsis(found: list[Token]) -> Value | None:
 
 def _union(found: list[Token]) -> Value | None:
     parts, cups = _divided(found, frozenset({"cup"}))
-    return Union(tuple(map(_value, parts))) if cups else None
+    return Union(tuple(map(_member, parts))) if cups else None
+
+
+def _member(part: list[Token]) -> Value:
+    """A part of a union; {3} without a command is a set there."""
+    value = _value(part)
+    return Bag((value,), True) if isinstance(value, Scalar) and part[:1] and part[0].text == "{" else value
 
 
 def _unwrapped(found: list[Token]) -> list[Token]:
@@ -507,6 +593,27 @@ def has_sign(node: Node) -> bool:
     return node.op == "pm" or any(map(has_sign, node.args))
 
 
+def with_free_signs(scalar: Scalar) -> list[Scalar]:
+    """What it stands for if every plus-minus may go its own way; empty where only one reading is usual."""
+    signs = _signs(scalar.node)
+    if "mp" in signs or not 1 < len(signs) <= MOST_SIGNS:
+        return []
+    ways = product_of((1, -1), repeat=len(signs))
+    return [scalar._replace(node=_each_signed(scalar.node, list(way))) for way in ways]
+
+
+def _signs(node: Node) -> list[str]:
+    return [node.name] * (node.op == "pm") + [name for inner in node.args for name in _signs(inner)]
+
+
+def _each_signed(node: Node, way: list[int]) -> Node:
+    if node.op == "pm":
+        sign = way.pop(0)
+        inner = _each_signed(node.args[0], way)
+        return inner if sign > 0 else Node("neg", (inner,))
+    return node._replace(args=tuple(_each_signed(inner, way) for inner in node.args)) if node.args else node
+
+
 def _signed(node: Node, sign: int) -> Node:
     """Every plus-minus read as plus (1) or minus (-1), every minus-plus as the opposite."""
     if node.op == "pm":
@@ -531,16 +638,31 @@ def _bracketed(found: list[Token]) -> Value | None:
         return _value(parts[0]) if grouped else None
     if not parts:
         raise Unreadable("empty brackets")
-    return Tuple("(" if angled else first.text, ")" if angled else last.text, tuple(map(_value, parts)))
+    listed = angled or (len(parts) > 2 and (first.text, last.text) == ("[", "]"))
+    return Tuple("(" if listed else first.text, ")" if listed else last.text, tuple(map(_value, parts)))
 
 
 def _set(inner: list[Token]) -> Value:
     if not inner:
         return NO_SOLUTION
-    if any(flat and token.text in {"|", ":"} for token, flat in zip(inner, _level(inner), strict=True)):
-        raise Unsupported("a set by its property")
+    bar = next((place for place, token in enumerate(inner) if token.text in {"|", ":"} and token.kind == "op"), 0)
+    if bar and (_is_real_name(inner[:bar]) or _level(inner)[bar]):
+        return _by_property(inner[:bar], inner[bar + 1 :])
     parts, _ = _split(inner)
     return _bag(tuple(map(_value, parts)), braces=True)
+
+
+def _is_real_name(found: list[Token]) -> bool:
+    """x, or x in R."""
+    return found[0].kind == "sym" and (len(found) == 1 or [token.text for token in found[1:]] == ["in", "bbR"])
+
+
+def _by_property(left: list[Token], right: list[Token]) -> Value:
+    """{x | x > 3} is x > 3."""
+    condition = _value(right) if _is_real_name(left) else None
+    if isinstance(condition, Comparison | Union | Named):
+        return condition
+    raise Unsupported("a set by its property")
 
 
 def _without(found: list[Token]) -> Value | None:
@@ -557,10 +679,18 @@ def _without(found: list[Token]) -> Value | None:
 
 
 def _matrix(found: list[Token]) -> Value | None:
-    if found[0].kind != "cmd" or found[0].text != "begin":
+    start = next((place for place, token in enumerate(found) if token.kind == "cmd" and token.text == "begin"), -1)
+    if start > 0:
+        return _multiple(found[:start], _matrix(found[start:]))
+    if start < 0:
         return None
-    kinds = {"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "array"}
-    if len(found) < 8 or found[2].text not in kinds or found[-3].text != "{" or _closes(found, 0) < len(found) - 4:
+    kinds = {"matrix", "pmatrix", "bmatrix", "Bmatrix", "smallmatrix", "psmallmatrix", "bsmallmatrix", "array"}
+    name = found[2].text if len(found) > 2 else ""
+    if len(found) < 8 or found[-3].text != "{" or _closes(found, 0) < len(found) - 4:
+        raise Unsupported("an environment")
+    if name == "cases":
+        return _cases(_divided(found[4:-4], frozenset({"\\"}))[0])
+    if name not in kinds:
         raise Unsupported("an environment")
     body = found[4:-4]
     if found[2].text == "array" and body and body[0].text == "{":
@@ -570,6 +700,28 @@ def _matrix(found: list[Token]) -> Value | None:
     if not cells or len({len(row) for row in cells}) != 1:
         raise Unreadable("rows of different lengths")
     return Matrix(tuple(tuple(map(_value, row)) for row in cells))
+
+
+def _multiple(factor: list[Token], matrix: Value | None) -> Value:
+    """A number times a matrix, cell by cell."""
+    if not isinstance(matrix, Matrix):
+        raise Unsupported("a product with a matrix")
+    node = parse(factor[:-1] if factor[-1].text in {"cdot", "*"} else factor)
+    return Matrix(tuple(tuple(_times(node, cell) for cell in row) for row in matrix.rows))
+
+
+def _times(factor: Node, cell: Value) -> Scalar:
+    if not isinstance(cell, Scalar):
+        raise Unsupported("a product with a matrix")
+    return cell._replace(node=Node("mul", (factor, cell.node)), written=None)
+
+
+def _cases(rows: list[list[Token]]) -> Value:
+    """A system of named values; what depends on conditions has no reading here."""
+    values = [_value(row) for row in rows if row]
+    if len(values) < 2 or not all(isinstance(value, Named) for value in values):
+        raise Undecided("cases")
+    return _bag(tuple(values))
 
 
 def _ratio(found: list[Token]) -> Value | None:
@@ -653,6 +805,8 @@ def _is_label(found: list[Token]) -> bool:
     if not found:
         return False
     if any(token.kind == "text" for token in found):
+        if _DENYING & set(re.findall("[a-z]+", " ".join(token.text for token in found).lower())):
+            raise Undecided("words that may deny it")
         return not any(token.kind == "num" for token in found)
     if _bracketed_names(found):
         return True
@@ -778,11 +932,15 @@ def _without_currency(found: list[Token]) -> tuple[list[Token], str]:
     for place, token in enumerate(found):
         if (token.kind == "cmd" and token.text in CURRENCY) or token.text == "$":
             return found[:place] + found[place + 1 :], CURRENCY[token.text]
+    if len(found) > 1 and found[0].text in _CURRENCY_CODES and found[1].kind == "num":
+        return found[1:], found[0].text
     return found, ""
 
 
 def _core(found: list[Token]) -> tuple[list[Token], list[Token]]:
     """The expression, and the tokens of its unit or words."""
+    if len(found) > 1 and found[-1] == Token("cmd", "min", found[-1].glued):
+        found = [*found[:-1], Token("word", "min", found[-1].glued)]
     first = next((place for place, token in enumerate(found) if _is_valued(token)), len(found))
     tail = len(found)
     while tail and _may_follow(found[tail - 1]):
@@ -807,7 +965,8 @@ def _trimmed(core: list[Token]) -> list[Token]:
 def _begins_unit(found: list[Token], place: int) -> bool:
     token = found[place]
     if token.kind == "text":
-        return found[place - 1].text not in {"_", "^"}
+        before = found[place - 2 : place] if found[place - 1].text == "{" and place > 1 else found[place - 1 : place]
+        return before[0].text not in {"_", "^"}
     if token.kind == "word" and found[place - 1].text not in {"_", "^", "+"}:
         if token.text == "in":
             return not token.glued and (place == len(found) - 1 or found[place + 1].kind in {"word", "text"})

@@ -30,6 +30,8 @@ from redink.answers.reading import (
     Without,
     Words,
     has_sign,
+    read,
+    with_free_signs,
     with_signs,
 )
 from redink.answers.regions import FLIPPED, region, same_region, variable
@@ -41,6 +43,7 @@ PRINTED_FLOAT_DIGITS = 15
 PRINTED_FLOAT_TOLERANCE = Fraction(1, 10**9)
 PROSE = 4
 """From so many words on, two texts that differ may still say the same: undecided."""
+HOUR, HALF_A_DAY = 60, 720
 _SETS = (Tuple, Union, Without, Reals, Bag)
 
 
@@ -62,10 +65,10 @@ class Comparer(NamedTuple):
         match one, other:
             case (Statement(), _) | (_, Statement()):
                 return self._statement(one, other)
+            case (Choice(), _) | (_, Choice()):
+                return self._choices(one, other)
             case (Words(), _) | (_, Words()):
                 return self._words(one, other)
-            case (Choice(), _) | (_, Choice()):
-                return _letter(one) == _letter(other) is not None
             case (Based(), _) | (_, Based()):
                 return self._based(one, other)
             case (Ratio(), _) | (_, Ratio()):
@@ -74,9 +77,30 @@ class Comparer(NamedTuple):
                 return one == other
             case (Matrix(rows), Matrix(columns)):
                 return self._matrices(rows, columns)
+            case (Matrix() as matrix, Tuple() as listed) | (Tuple() as listed, Matrix() as matrix):
+                return self._matrix_in_brackets(matrix, listed)
             case (Matrix(), _) | (_, Matrix()):
                 return False
         return None
+
+    def _choices(self, one: Value, other: Value) -> bool:
+        """By letter; an option beside a value by the option's text: (C) 12 answers 12."""
+        letters = _letter(one), _letter(other)
+        if None not in letters:
+            return letters[0] == letters[1]
+        choice, rest = (one, other) if isinstance(one, Choice) else (other, one)
+        return isinstance(choice, Choice) and bool(choice.option) and self.same(read(choice.option), rest)
+
+    def _matrix_in_brackets(self, matrix: Matrix, listed: Tuple) -> bool:
+        """[[1, 2], [3, 4]] is a matrix; a tuple beside a single column or row may be meant as it."""
+        rows = tuple(item.items for item in listed.items if isinstance(item, Tuple))
+        if len(rows) == len(listed.items) and len({len(row) for row in rows}) == 1:
+            return self._matrices(matrix.rows, rows)
+        if 1 not in (len(matrix.rows), len(matrix.rows[0])):
+            return False
+        if self._in_order(tuple(cell for row in matrix.rows for cell in row), listed.items):
+            raise Undecided("a tuple beside a matrix")
+        return False
 
     def _general(self, one: Value, other: Value) -> bool:
         match one, other:
@@ -107,14 +131,26 @@ class Comparer(NamedTuple):
                 return True
             if max(len(one.text.split()), len(other.text.split())) >= PROSE:
                 raise Undecided("two texts that differ")
+            if sorted(one.text.split()) == sorted(other.text.split()):
+                raise Undecided("words in another order")
             return False
         words, rest = (one, other) if isinstance(one, Words) else (other, one)
         assert isinstance(words, Words)
         if _is_empty(words, rest):
             return True
+        if words.counts is not None:
+            return self._counts(words.counts, rest)
         if len(words.text.split()) >= PROSE:
             raise Undecided("a text beside a value")
         return False
+
+    def _counts(self, count: Scalar, rest: Value) -> bool:
+        """Five apples are 5 apples; beside 5 alone they may be a number or a thing, as two lines are."""
+        if not self.same(count, rest):
+            return False
+        if isinstance(rest, Scalar) and rest.unit is None:
+            raise Undecided("a number in words that counts something")
+        return True
 
     def _based(self, one: Value, other: Value) -> bool:
         if isinstance(one, Based) and isinstance(other, Based):
@@ -126,14 +162,24 @@ class Comparer(NamedTuple):
             return False
         return same_value(num(Fraction(based.digits)), rest.node)
 
-    def _ratios(self, one: Value, other: Value) -> bool:
+    def _ratios(self, one: Value, other: Value) -> bool:  # noqa: PLR0911  (one line per kind)
         if isinstance(one, Ratio) and isinstance(other, Ratio):
-            if one.clock or other.clock:
+            if one.clock and other.clock:
                 return _same_time(one, other)
-            return _proportional(one.parts, other.parts)
+            if one.half or other.half or not _proportional(one.parts, other.parts):
+                return False
+            if one.clock or other.clock:
+                raise Undecided("a time or a ratio")
+            return True
         first, rest = (one, other) if isinstance(one, Ratio) else (other, one)
         assert isinstance(first, Ratio)
-        if not isinstance(rest, Scalar) or first.clock or len(first.parts) != 2 or rest.unit or rest.percent:
+        if isinstance(rest, Tuple):
+            raise Undecided("a range or a ratio")
+        if not isinstance(rest, Scalar) or len(first.parts) != 2 or rest.unit or rest.percent:
+            return False
+        if first.half:
+            return first.parts[1].value == 0 and same_value(first.parts[0], rest.node)
+        if first.clock:
             return False
         written_as_parts = rest.node.op == "div" or rest.written is not None
         return written_as_parts and same_value(Node("div", first.parts), rest.node)
@@ -186,9 +232,15 @@ class Comparer(NamedTuple):
             return False
         if _same_name(one.name, other.name):
             return self.same(*_same_argument(one, other)) or self._equal_as_equations(one, other)
-        if _is_letter(one.name) and _is_letter(other.name):
+        if all(_is_letter(name) or _is_function(name) for name in (one.name, other.name)):
             return self._equal_as_equations(one, other)
-        return self.same(*_same_argument(one, other))
+        if (order := _other_order(one.name, other.name)) and isinstance(other.value, Tuple):
+            return self.same(one.value, other.value._replace(items=tuple(other.value.items[place] for place in order)))
+        if not self.same(*_same_argument(one, other)):
+            return False
+        if _names_something_else(one.name, other.name):
+            raise Undecided("the same value of something else")
+        return True
 
     def _equal_as_equations(self, one: Named, other: Named) -> bool:
         first, second = _as_difference(one), _as_difference(other)
@@ -219,7 +271,10 @@ class Comparer(NamedTuple):
 
     def _written_out(self, bag: Value, scalar: Scalar) -> bool:
         both = tuple(with_signs(scalar))
-        return len(both) > 1 and isinstance(bag, Bag) and self._bags(bag, Bag(both, bag.braces))
+        if len(both) < 2 or not isinstance(bag, Bag):
+            return False
+        free = tuple(with_free_signs(scalar))
+        return _agreed([self._bags(bag, Bag(items, bag.braces)) for items in (both, free) if items])
 
     def _bags(self, one: Value, other: Value) -> bool:
         assert isinstance(one, Bag) and isinstance(other, Bag)
@@ -231,8 +286,12 @@ class Comparer(NamedTuple):
         names, other_names = _names(items), _names(others)
         if bool(names) != bool(other_names):
             return self._in_order(tuple(map(_bare, items)), tuple(map(_bare, others)))
-        if any(isinstance(item, Ellipsis | Words) for item in (*items, *others)):
+        if any(isinstance(item, Ellipsis) for item in (*items, *others)):
             return self._in_order(items, others)
+        if any(isinstance(item, Words) for item in (*items, *others)) and not self._in_order(items, others):
+            if self._matched(list(items), list(others)):
+                raise Undecided("words in another order")
+            return False
         return self._matched(list(items), list(others))
 
     def _distinct(self, items: tuple[Value, ...]) -> tuple[Value, ...]:
@@ -269,6 +328,7 @@ class Comparer(NamedTuple):
 
     def _same_quantity(self, one: Scalar, other: Scalar) -> bool:
         one, other = _with_letter_unit(one, other), _with_letter_unit(other, one)
+        one, other = _with_letter_units(one, other)
         try:
             scale = self._scale(one.unit, other.unit)
         except Undecided:
@@ -327,7 +387,7 @@ class Comparer(NamedTuple):
 
     def _same_number(self, one: Scalar, other: Scalar) -> bool:
         if has_sign(one.node):
-            return self._bags(_spread(one), _spread(other))
+            return self._with_signs(one, other)
         if same_value(one.node, other.node):
             return True
         if self.switches.degrees_as_radians and (one.unit is None) != (other.unit is None) and self._angles(one, other):
@@ -335,6 +395,15 @@ class Comparer(NamedTuple):
         if one.written is None and other.written is None:
             return False
         return self._near(one, other)
+
+    def _with_signs(self, one: Scalar, other: Scalar) -> bool:
+        """As the values they stand for; where several signs may or may not go together, both readings must agree."""
+        free = [with_free_signs(side) for side in (one, other)]
+        tied = self._bags(_spread(one), _spread(other))
+        if not any(free):
+            return tied
+        loose = [Bag(tuple(ways or with_signs(side)), True) for ways, side in zip(free, (one, other), strict=True)]
+        return _agreed([tied, self._bags(*loose)])
 
     def _near(self, one: Scalar, other: Scalar) -> bool:
         """Whether a decimal is the other number as printed by a machine, or rounded, or within the tolerance."""
@@ -365,6 +434,12 @@ class Comparer(NamedTuple):
         return _is_within_absolute(value, target, decimal.written.half)
 
 
+def _agreed(readings: list[bool]) -> bool:
+    if len(set(readings)) > 1:
+        raise Undecided("plus-minus signs that may go together or not")
+    return readings[0]
+
+
 def _with_letter_unit(scalar: Scalar, other: Scalar) -> Scalar:
     """5 m beside 500 cm: letters that could be a unit are one where the other side has a unit."""
     if scalar.unit is not None or other.unit is None or not names_in(scalar.node) or names_in(other.node):
@@ -373,9 +448,25 @@ def _with_letter_unit(scalar: Scalar, other: Scalar) -> Scalar:
     return scalar if found is None else Scalar(found[0], read_unit(found[1]))
 
 
+def _with_letter_units(one: Scalar, other: Scalar) -> tuple[Scalar, Scalar]:
+    """2.5 kN beside 2500 N: different letters after numbers on both sides, if they are units of one kind."""
+    if one.unit is not None or other.unit is not None or names_in(one.node) == names_in(other.node):
+        return one, other
+    first, second = _letter_unit(one.node), _letter_unit(other.node)
+    if first is None or second is None:
+        return one, other
+    units = read_unit(first[1]), read_unit(second[1])
+    if not (units[0].known and units[1].known) or units[0].bases != units[1].bases:
+        return one, other
+    return Scalar(first[0], units[0]), Scalar(second[0], units[1])
+
+
 def _letter_unit(node: Node) -> tuple[Node, str] | None:
-    """(the number, the unit) of an expression such as 5 m or 5 m/s."""
+    """(the number, the unit) of an expression such as 5 m, 5 kN or 5 m/s."""
     match node:
+        case Node("mul", (Node("mul", (left, Node("name", (), prefix))), Node("name", (), name))) if not names_in(left):
+            symbol = {"mu": "µ"}.get(prefix, prefix) + ("Ω" if name == "Omega" else name)
+            return (left, symbol) if len(symbol) == 2 and read_unit(symbol).known else None
         case Node("mul", (left, Node("name", (), name))) if name in UNIT_LETTERS and not names_in(left):
             return left, name
         case Node("mul", (left, Node("pow", (Node("name", (), name), Node("num") as power)))) if (
@@ -438,9 +529,22 @@ def _is_empty(words: Words, rest: Value) -> bool:
 
 
 def _same_time(one: Ratio, other: Ratio) -> bool:
-    if one.half and other.half and one.half != other.half:
-        return False
-    return one.parts == other.parts
+    """Times of day; without am or pm on one side, either that half or the hours up to 24. May be ratios: undecided."""
+    first, second = _minutes(one), _minutes(other)
+    if bool(one.half) != bool(other.half):
+        plain, halved = (first, second) if other.half else (second, first)
+        return plain in {halved, halved % HALF_A_DAY, halved % HALF_A_DAY + HALF_A_DAY * (halved % HALF_A_DAY < HOUR)}
+    if first != second and not one.half and _proportional(one.parts, other.parts):
+        raise Undecided("times or ratios")
+    return first == second
+
+
+def _minutes(time: Ratio) -> Fraction:
+    """Since midnight, of a time as it is written (12 pm is noon)."""
+    hours, *rest = (part.value for part in time.parts)
+    if time.half:
+        hours = hours % 12 + (12 if time.half == "p" else 0)
+    return hours * HOUR + sum((value / 60**place for place, value in enumerate(rest)), Fraction(0))
 
 
 def _proportional(parts: tuple[Node, ...], others: tuple[Node, ...]) -> bool:
@@ -482,12 +586,40 @@ def _same_links(one: Value, other: Value) -> bool:
 def _same_name(one: Node | str, other: Node | str) -> bool:
     if isinstance(one, Node) and isinstance(other, Node):
         if one.op == other.op == "call":
-            return one.name == other.name and len(one.args) == len(other.args)
+            return one.name == other.name and len(one.args) == len(other.args) and _may_rename(one.args, other.args)
         try:
             return names_in(one) == names_in(other) and same_value(one, other)
         except Unreadable:
             return False
     return one == other
+
+
+def _may_rename(args: tuple[Node, ...], others: tuple[Node, ...]) -> bool:
+    """f(x) and f(t), but not f(2) and f(3), nor P(A) and P(B)."""
+    if args == others:
+        return True
+    return all(arg.op == "name" and arg.name[0].islower() for arg in (*args, *others))
+
+
+def _is_function(name: Node | str) -> bool:
+    return isinstance(name, Node) and name.op == "fn"
+
+
+def _other_order(one: Node | str, other: Node | str) -> list[int] | None:
+    """Where the names of (x, y) stand in (y, x); None if these are not the same names between brackets."""
+    if not isinstance(one, str) or not isinstance(other, str) or one == other:
+        return None
+    names, others = (name.strip("()[] ").split(" , ") for name in (one, other))
+    if len(set(names)) != len(names) or set(names) != set(others) or len(names) < 2:
+        return None
+    return [others.index(name) for name in names]
+
+
+def _names_something_else(one: Node | str, other: Node | str) -> bool:
+    """AB and CD, P(A) and P(B), 'area' and 'perimeter'; f(x) and g(x) may be the same under two names."""
+    if isinstance(one, Node) and isinstance(other, Node):
+        return one.op == other.op and not (one.op == "call" and one.name != other.name)
+    return isinstance(one, str) and isinstance(other, str) and not ("(" in one and "(" in other)
 
 
 def _is_letter(name: Node | str) -> bool:

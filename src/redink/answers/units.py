@@ -133,7 +133,8 @@ _OFTEN_MISSPELLED = frozenset({"km", "cm", "mm", "kg", "mg", "ml", "kj", "kw", "
 _UNCONVERTED = frozenset({"month", "degree", "radian", "celsius", "fahrenheit"})
 SCALES = {
     "hundred": 100, "thousand": 1000, "million": 10**6, "billion": 10**9, "trillion": 10**12, "dozen": 12,
-    "hundreds": 100, "thousands": 1000, "millions": 10**6, "billions": 10**9, "dozens": 12,
+    "hundreds": 100, "thousands": 1000, "millions": 10**6, "billions": 10**9, "dozens": 12, "lakh": 10**5,
+    "crore": 10**7, "lakhs": 10**5, "crores": 10**7,
 }  # fmt: skip
 PERCENT = frozenset({"percent", "pct", "percentage", "percents"})
 PLAIN = frozenset({

@@ -18,14 +18,17 @@ from typing import Any, Literal, NamedTuple
 import mpmath
 
 from redink.answers.expressions import Node, names_in
-from redink.answers.latex import TooLarge, Unsupported
+from redink.answers.latex import TooLarge, Undecided, Unsupported
 
 MOST_BITS = 60_000
 LARGEST_FACTORIAL = 3000
+MOST_GAMMA_BITS = 1000
 MOST_STEPS = 20_000
 MOST_TERMS = 500
 POINTS = 7
 NEEDED = 3
+POSITIVE = (0, 1, 5)
+"""The points at which every variable is positive."""
 LEAST_PRECISION = 220
 MOST_PRECISION = 6000
 _SLACK = 60
@@ -55,6 +58,7 @@ class Evaluator:
         self.mp = _context()
         self.mp.prec = self.precision = precision
         self.steps = self.spread = 0
+        self.unreal = False
         self.peak: Number = self.mp.mpf(1)
 
     def __call__(self, node: Node) -> Number:
@@ -210,6 +214,8 @@ def _inexact_power(run: Evaluator, base: Number, exponent: Number) -> Number:
     if negative and isinstance(exponent, Fraction) and exponent.denominator % 2 == 1:
         sign = -1 if exponent.numerator % 2 else 1
         real_base = -real_base
+    elif negative:
+        run.unreal = True
     if not run.mp.isfinite(real_base) or not run.mp.isfinite(real_power):
         return run.mp.power(real_base, real_power)
     if abs(real_power) * (abs(run.mp.log(abs(real_base))) + 4) > MOST_BITS:
@@ -221,7 +227,7 @@ def _fact(run: Evaluator, node: Node) -> Number:
     value = run(node.args[0])
     if isinstance(value, Fraction) and value.denominator == 1:
         return _factorial(value.numerator)
-    if abs(value) > LARGEST_FACTORIAL:
+    if abs(value) > LARGEST_FACTORIAL or run.precision > MOST_GAMMA_BITS:
         raise TooLarge("a factorial too large to write out")
     return run.mp.gamma(run.inexact(value) + 1)
 
@@ -232,6 +238,14 @@ def _factorial(value: int) -> Fraction:
     if value > LARGEST_FACTORIAL:
         raise TooLarge("a factorial too large to write out")
     return Fraction(math.factorial(value))
+
+
+def _double_factorial(value: Fraction) -> Fraction | None:
+    if value.denominator != 1 or value < 0:
+        return None
+    if value > LARGEST_FACTORIAL:
+        raise TooLarge("a factorial too large to write out")
+    return Fraction(math.prod(range(int(value), 0, -2)))
 
 
 def _degree(run: Evaluator, node: Node) -> Number:
@@ -283,11 +297,11 @@ def _joined(run: Evaluator, op: str, total: Number, value: Number) -> Number:
 def _fn(run: Evaluator, node: Node) -> Number:
     values = [run(argument) for argument in node.args]
     exact = _EXACT.get(node.name)
-    if exact is not None and all(isinstance(value, Fraction) for value in values):
-        found = exact(*values)
-        if found is not None:
-            return found
     try:
+        if exact is not None and all(isinstance(value, Fraction) for value in values):
+            found = exact(*values)
+            if found is not None:
+                return found
         return _INEXACT[node.name](run, *map(run.inexact, values))
     except (ZeroDivisionError, ValueError):
         raise Undefined(node.name) from None
@@ -325,6 +339,7 @@ def _rounded(run: Evaluator, value: Number, of: str) -> Number:
 def _log(run: Evaluator, value: Number, base: Number | None = None) -> Number:
     if not value or (base is not None and (not base or base == 1)):
         raise Undefined("log")
+    run.unreal |= not isinstance(value, run.mp.mpc) and value < 0
     return run.mp.log(value) if base is None else run.mp.log(value) / run.mp.log(base)
 
 
@@ -349,6 +364,8 @@ _EXACT: dict[str, Callable[..., Fraction | None]] = {
     "floor": lambda value: Fraction(math.floor(value)),
     "ceil": lambda value: Fraction(math.ceil(value)),
     "binom": _binom,
+    "double factorial": _double_factorial,
+    "conj": lambda value: value,
     "gcd": _whole(math.gcd),
     "lcm": _whole(math.lcm),
     "max": lambda *values: max(values),
@@ -363,6 +380,7 @@ _INEXACT: dict[str, Callable[..., Number]] = {
     **{name: _plain(name) for name in ("sin", "cos", "tan", "cot", "sec", "csc", "sinh", "cosh", "tanh")},
     **{f"arc{name}": _plain(f"a{name}") for name in ("sin", "cos", "tan")},
     "abs": lambda run, value: abs(value),
+    "conj": lambda run, value: run.mp.conj(value),
     "floor": lambda run, value: _rounded(run, value, "floor"),
     "ceil": lambda run, value: _rounded(run, value, "ceil"),
     "binom": lambda run, top, bottom: run.mp.binomial(_moderate(top), _moderate(bottom)),
@@ -385,7 +403,7 @@ def whole_names(node: Node) -> frozenset[str]:
     inner = frozenset[str]().union(*map(whole_names, node.args))
     if node.op in {"sum", "prod"}:
         return inner | names_in(node.args[0]) | names_in(node.args[1])
-    if node.op == "fact" or (node.op == "fn" and node.name == "binom"):
+    if node.op == "fact" or (node.op == "fn" and node.name in {"binom", "double factorial"}):
         return inner.union(*map(names_in, node.args))
     if node.op == "pow" and node.args[0].op == "neg":
         return inner | names_in(node.args[1])
@@ -418,6 +436,8 @@ class Worth(NamedTuple):
 
     value: Number
     error: Number
+    unreal: bool = False
+    """Whether a root or a logarithm of a negative number was taken on the way."""
 
 
 def evaluate(nodes: Sequence[Node], at: dict[str, Fraction]) -> list[Worth]:
@@ -438,9 +458,9 @@ def evaluate(nodes: Sequence[Node], at: dict[str, Fraction]) -> list[Worth]:
         if enough or (asked_before and spread >= precision - _SLACK):
             lost = 2 * _SLACK if not enough else _SLACK + spread
             bounds = [run.peak * run.mp.ldexp(1, lost - precision) for run in runs]
-            return [Worth(value, bound) for value, bound in zip(values, bounds, strict=True)]
+            return [Worth(value, bound, run.unreal) for run, value, bound in zip(runs, values, bounds, strict=True)]
         if _clearly_differ(runs, values, precision):
-            return [Worth(value, 0) for value in values]
+            return [Worth(value, 0, run.unreal) for run, value in zip(runs, values, strict=True)]
         precision, asked_before = 2 * spread + LEAST_PRECISION, True
         if precision > MOST_PRECISION:
             raise TooLarge("too many digits are needed")
@@ -475,7 +495,9 @@ def same_value(one: Node, other: Node) -> bool:
     for which in range(POINTS if names else 1):
         found.append(_agree(one, other, point(names, whole, which), bool(names)))
         if found[-1] is False:
-            return False
+            if which in POSITIVE or not _takes_roots(one) or not _takes_roots(other):
+                return False
+            return _same_for_positive(one, other, names, whole)
     agreed = found.count(True)
     if agreed < (NEEDED if names else 1):
         if agreed == 0 and "apart" in found:
@@ -484,16 +506,36 @@ def same_value(one: Node, other: Node) -> bool:
     return True
 
 
+def _same_for_positive(one: Node, other: Node, names: frozenset[str], whole: frozenset[str]) -> bool:
+    """False if two expressions with roots differ also where every variable is positive; else undecided."""
+    if all(_agree(one, other, point(names, whole, which), True) is True for which in POSITIVE):
+        raise Undecided("the same if every variable is positive")
+    return False
+
+
+def _takes_roots(node: Node) -> bool:
+    """Whether a root is taken of something with a variable, and no absolute value."""
+    if node.op == "fn" and node.name == "abs":
+        return False
+    root = node.op == "root" or (node.op == "pow" and node.args[1].op == "div")
+    return (root and bool(names_in(node.args[0]))) or any(map(_takes_roots, node.args))
+
+
 def _agree(one: Node, other: Node, at: dict[str, Fraction], variable: bool) -> bool | Literal["apart"] | None:
-    """None where a side has no value; "apart" where only one is real: such a point alone decides nothing."""
+    """None where a side has no value, or both leave the real numbers; "apart" where only one does.
+
+    Such points alone decide nothing: there the root of a product is not the product of the roots.
+    """
     try:
         left, right = evaluate((one, other), at)
     except Undefined:
         return None
     if equal(left, right):
         return True
-    if variable and _is_complex(left.value) != _is_complex(right.value):
+    if variable and (left.unreal != right.unreal or _is_complex(left.value) != _is_complex(right.value)):
         return "apart"
+    if left.unreal and right.unreal and variable:
+        return None
     return None if variable and _is_complex(left.value) and _has_log(one) and _has_log(other) else False
 
 

@@ -21,6 +21,10 @@ from typing import Any, BinaryIO
 POINTS = (("17/13", "5/7", "23/11", "3/5"), ("2/9", "31/10", "7/8", "19/6"), ("41/12", "6/11", "13/3", "9/14"))
 TOLERANCE = 1e-20
 DIGITS = 40
+MOST_NUMBERS = 24
+_OTHER = str.maketrans("0123456789", "3456789124")
+"""Another number of the same length for every number, never 0 or 1 for a single digit."""
+_DERIVATIVE = re.compile(r"\\frac\s?\{\s?d")
 
 
 def look(answer: str, gold: str) -> tuple[str, str]:
@@ -40,15 +44,48 @@ def look(answer: str, gold: str) -> tuple[str, str]:
 def _parsed(text: str) -> Any:
     """The sympy object of a formula, evaluated; None if the parser passed over one of its letters or numbers."""
     import sympy
+
+    found = _read(text)
+    if not isinstance(found, sympy.Expr | sympy.MatrixBase):
+        return None
+    if not _whole(text, found) or not _heeds_numbers(text, found):
+        return None
+    done = found.doit()
+    return None if _hides_matrix(done) else done
+
+
+def _hides_matrix(found: Any) -> bool:
+    """Whether a matrix is left in a formula that is none: a power of a matrix has no value to compare."""
+    import sympy
+
+    if isinstance(found, sympy.MatrixBase):
+        return False
+    return any(isinstance(part, sympy.MatrixBase) for part in sympy.preorder_traversal(found))
+
+
+def _read(text: str) -> Any:
     from latex2sympy2_extended.latex2sympy2 import ConversionConfig, NormalizationConfig, latex2sympy
 
     looks = NormalizationConfig(
         basic_latex=True, units=False, malformed_operators=True, nits=False, boxed="none", equations=False
     )
-    found = latex2sympy(text, normalization_config=looks, conversion_config=ConversionConfig(lowercase_symbols=False))
-    if not isinstance(found, sympy.Expr | sympy.MatrixBase) or not _whole(text, found):
-        return None
-    return found.doit()
+    return latex2sympy(text, normalization_config=looks, conversion_config=ConversionConfig(lowercase_symbols=False))
+
+
+def _heeds_numbers(text: str, found: Any) -> bool:
+    """Whether every number of the text counts: with another in its place the reader must read something else."""
+    numbers = list(re.finditer(r"[0-9]+", text))
+    if len(numbers) > MOST_NUMBERS:
+        return False
+    changed = (f"{text[: at.start()]}{at[0].translate(_OTHER)}{text[at.end() :]}" for at in numbers)
+    return all(_reads_otherwise(other, found) for other in changed)
+
+
+def _reads_otherwise(text: str, found: Any) -> bool:
+    try:
+        return bool(_read(text) != found)
+    except Exception:
+        return True
 
 
 def _whole(text: str, found: Any) -> bool:
@@ -59,6 +96,8 @@ def _whole(text: str, found: Any) -> bool:
     letters = set(re.findall(r"[A-Za-z]", plain)) - set("dei")
     known = {str(symbol) for symbol in found.atoms(sympy.Symbol)}
     known |= {str(function.func) for function in found.atoms(sympy.core.function.AppliedUndef)}
+    if "d" in known and _DERIVATIVE.search(text):
+        return False
     return letters <= {letter for name in known for letter in name}
 
 
@@ -66,6 +105,8 @@ def _equal(one: Any, other: Any) -> bool:
     import sympy
 
     if isinstance(one, sympy.MatrixBase) or isinstance(other, sympy.MatrixBase):
+        if one.free_symbols != other.free_symbols:
+            raise ValueError("other variables")
         return one.shape == other.shape and all(map(_equal, one, other))
     symbols = sorted(one.free_symbols | other.free_symbols, key=str)
     return all(_agree(one, other, symbols, values) for values in POINTS)

@@ -9,6 +9,7 @@ import typer
 
 from redink.cli import evaluation, measuring, quarantine, running, tools
 from redink.failures import Failure, StoppedByHand
+from redink.report import commands as report
 
 USER_ERROR, INTERRUPTED = 2, 130
 
@@ -21,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _part in (running, evaluation, measuring, quarantine, tools):
+for _part in (running, evaluation, measuring, report, quarantine, tools):
     app.add_typer(_part.commands)
 
 

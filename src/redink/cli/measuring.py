@@ -1,4 +1,4 @@
-"""`redink evaluate-steps`, `evaluate-teacher`, `evaluate-chains`, `lm-eval-task` and `lm-eval-agreement`."""
+"""`redink evaluate-steps`, `-corrections`, `-teacher` and `-chains`, `lm-eval-task` and `lm-eval-agreement`."""
 
 from __future__ import annotations
 
@@ -73,6 +73,32 @@ def evaluate_steps(
     typer.echo(check.summary, err=True)
     tables = [labelled_table(results), *([given_location_table(results)] if results.given_location else [])]
     show(results, tables, form, output)
+
+
+@commands.command(
+    "evaluate-corrections", epilog="Example: redink evaluate-corrections runs/demo --judge MODEL --limit 50"
+)
+def evaluate_corrections(
+    run: Annotated[Path, typer.Argument(help="A run directory, of run, demo or evaluate.")],
+    judge: JudgeOption,
+    judge_url: JudgeUrlOption = OPENAI,
+    judge_key_name: JudgeKeyOption = OPENAI_KEY,
+    model: Annotated[list[str] | None, typer.Option(help="Which model; else all. May be repeated.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="So many wrong solutions of each model, evenly spread; else all.")
+    ] = None,
+    run_dir: RunDirOption = Path("runs"),
+    name: Annotated[str, typer.Option(help="The directory of bought judgments.")] = "evaluate-corrections",
+    form: FormOption = "table",
+    output: OutputOption = None,
+) -> None:
+    """Step errors by a judge (table 6): do a run's models mark the first wrong step, and is their correction right?"""
+    calm_libraries()
+    from redink.pipelines.measuring import Judging, corrections
+    from redink.pipelines.step_errors import corrections_tables
+
+    results = corrections(run, run_dir / name, Judging(judge, judge_url, judge_key_name), model or (), limit)
+    show(results, corrections_tables(results), form, output)
 
 
 @commands.command(

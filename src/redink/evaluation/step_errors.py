@@ -46,6 +46,11 @@ class StepErrors(Row):
     unjudged: int = Field(0, description="Wrong solutions on which no judgment could be read: in no figure.")
     unsure: int = Field(0, description="Corrections at step k that nobody could judge: in `locate` only.")
 
+    @property
+    def wrong(self) -> int:
+        """All the wrong solutions that were looked at."""
+        return self.locate.n + self.unlocated + self.unjudged
+
 
 def step_errors(wrong: Sequence[Review], truth: Mapping[str, CorrectionRow]) -> tuple[int, int, int]:
     """(located, repaired, n) over the reviews of wrong solutions in which the teacher located the error."""
@@ -81,6 +86,7 @@ class JudgedReview(Row):
     readable: bool = Field(description="False: no judgment could be read; the row is in no figure.")
     marked: int | None = Field(description="The step that the review marks.")
     correction: Verdict | None = Field(None, description="On the correction, where the review marks the judge's step.")
+    said: str = Field("", description="The judge's reply about the solution, or why there is none.")
 
     @property
     def located(self) -> bool:

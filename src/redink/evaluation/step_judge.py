@@ -149,6 +149,7 @@ async def judge_reviews(
             readable=marking.readable,
             marked=review.error.step if review.error else None,
             correction=await judge.mends(solution, found, references[solution.id]) if found else None,
+            said=marking.text,
         )
 
     return list(

@@ -3,6 +3,7 @@
 Requests are collected, uploaded as one file and polled for; what failed or expired is submitted again. The name of a
 request in the file is its key in the journal, so what came by batch is never bought online, nor the other way round.
 Which rows lie in which file is noted in the journal before a batch is made of it: a killed run finds its batches again.
+Once what came of it is in the journal on disk, the file is deleted on the server, and then its note.
 """
 
 from __future__ import annotations
@@ -157,6 +158,7 @@ class BatchChat(EndpointChat):
             async with batch_wire(self.endpoint, self.busy_tries, self.first_pause_s) as wire:
                 batch = await self._landed(wire, flight)
                 await self._unload(wire, flight, batch)
+                await wire.delete(flight.file_id)
             await asyncio.to_thread(self._journal.note, self._topic, flight.file_id, None)
             self._after(flight, batch)
         except Exception as failure:

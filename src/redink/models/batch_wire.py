@@ -1,4 +1,4 @@
-"""The calls of the Batch API: upload a file, make a batch of it, ask how it goes, download what came of it.
+"""The calls of the Batch API: upload a file, make a batch, ask how it goes, download what came of it, delete the file.
 
 As in `wire.py`, the key is read when a call is made, goes into that call's header, and into nothing else.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,6 +22,7 @@ from redink.models.wire import CONNECTED_WITHIN_S, STALLED_AFTER_S, Endpoint, Ou
 
 LINE_URL = "/v1/chat/completions"
 MOST_PAGES = 50
+DELETED_WITHIN_S = 10.0
 _TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=CONNECTED_WITHIN_S, sock_read=STALLED_AFTER_S)
 _CHUNK = 1 << 18
 _ENDED = frozenset({"completed", "failed", "expired", "cancelled"})
@@ -126,6 +127,12 @@ class BatchWire:
 
         await self._persist("GET", f"files/{file_id}/content", read)
 
+    async def delete(self, file_id: str) -> None:
+        """Delete a file. A server that does not do it, or not within `DELETED_WITHIN_S` seconds, keeps it."""
+        with suppress(Failure, TimeoutError):
+            async with asyncio.timeout(DELETED_WITHIN_S):
+                await self._persist("DELETE", f"files/{file_id}", _whatever)
+
     async def _made_from(self, file_id: str) -> Batch | None:
         """The batch that was made of an input file, if the server lists one that has not failed."""
         after = ""
@@ -215,6 +222,10 @@ def _reader(kind: type[_M]) -> Callable[[aiohttp.ClientResponse], Awaitable[_M]]
         return kind.model_validate_json(await response.read())
 
     return read
+
+
+async def _whatever(response: aiohttp.ClientResponse) -> bool:
+    return True
 
 
 def _sure(value: T | None, path: str) -> T:

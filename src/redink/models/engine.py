@@ -19,9 +19,11 @@ import aiohttp
 
 from redink.failures import Failure, ReplyFailure
 from redink.models.chat import ChatRequest, Reply, Usage
+from redink.models.collector import COLLECTOR
 from redink.models.journal import Entry, Journal, call_key
 from redink.models.ledger import Ledger
-from redink.models.limiter import LONGEST_RETRY_AFTER_S, Limiter, Limits
+from redink.models.limiter import Limiter, Limits
+from redink.models.pace import LONGEST_RETRY_AFTER_S
 from redink.models.wire import (
     CONNECTED_WITHIN_S,
     Completion,
@@ -60,11 +62,14 @@ class Engine:
         self.when_stopped: list[Callable[[Failure], None]] = []
         self.flights: dict[bytes, asyncio.Future[ReplyFailure | None]] = {}
         self._limiters: dict[tuple[str, str], Limiter] = {}
+        self._pausing: set[asyncio.Future[None]] = set()
         self._users = 0
 
     async def __aenter__(self) -> Self:
         """Keep connections until the block ends."""
         self._users += 1
+        if self._users == 1:
+            COLLECTOR.relax()
         return self
 
     async def __aexit__(
@@ -73,6 +78,7 @@ class Engine:
         """Close them, if nobody else is using them."""
         self._users -= 1
         if not self._users:
+            COLLECTOR.resume()
             await self.aclose()
 
     async def aclose(self) -> None:
@@ -82,11 +88,15 @@ class Engine:
     def stop(self, why: Failure) -> None:
         """Begin no further call, for good: all that ask are told `why`, calls in flight come to their end.
 
-        Batches under way are no longer waited for; another process finds them again. Call it in the event loop.
+        Those that pause before their next try are told at once. Batches under way are no longer waited for; another
+        process finds them again. Call it in the event loop.
         """
         self.stopped = why
         for limiter in self._limiters.values():
             limiter.turn_away(why)
+        for over in self._pausing:
+            over.set_result(None)
+        self._pausing.clear()
         for told in self.when_stopped:
             told(why)
 
@@ -94,6 +104,17 @@ class Engine:
         """Raise what `stop` was given, if it was called."""
         if self.stopped is not None:
             raise self.stopped
+
+    async def pause(self, seconds: float) -> None:
+        """Wait so long, unless `stop` is called: what it was given is raised at once."""
+        self.refuse_if_stopped()
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._pausing.add(over)
+        try:
+            await asyncio.wait((over,), timeout=seconds)
+        finally:
+            self._pausing.discard(over)
+        self.refuse_if_stopped()
 
     @contextmanager
     def stage(self, name: str) -> Iterator[None]:
@@ -265,7 +286,7 @@ class EndpointChat:
             if faults >= self.tries or refusals >= self.busy_tries:
                 self._give_up(outcome, faults + refusals)
             if outcome.kind != "busy":
-                await asyncio.sleep(pause(faults, outcome.retry_after_s, self.first_pause_s, random.random()))
+                await self.engine.pause(pause(faults, outcome.retry_after_s, self.first_pause_s, random.random()))
 
     async def _try(self, body: bytes) -> Outcome:
         self.engine.refuse_if_stopped()

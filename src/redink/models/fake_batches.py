@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from email.message import Message
+from itertools import count
 from typing import Any
 
 from redink.models.fake_books import Books
@@ -61,6 +62,7 @@ class BatchDesk:
         """`script` gives the seed and the batch script in force."""
         self._work_out, self._books, self._script = work_out, books, script
         self._files: dict[str, bytes] = {}
+        self._numbers = count()
         self._batches: dict[str, _Batch] = {}
 
     def answer(self, request: Request) -> Answer | None:
@@ -104,7 +106,7 @@ class BatchDesk:
         return self._file(name)
 
     def _keep(self, content: bytes) -> str:
-        name = f"file-{len(self._files)}-{digest_of(content).hex()}"
+        name = f"file-{next(self._numbers)}-{digest_of(content).hex()}"
         self._files[name] = content
         return name
 

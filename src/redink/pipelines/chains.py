@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 
 from pydantic import Field
 
@@ -12,6 +12,7 @@ from redink.evaluation.chain_quality import ChainJudge, ChainQuality, Judged, Le
 from redink.evaluation.perplexity import Perplexity, perplexity, score_chains
 from redink.failures import Failure
 from redink.models.student import Student
+from redink.pipelines.staff import Open
 from redink.pipelines.tables import NO_VALUE, Table, number, percent
 from redink.progress import Advance, progress
 from redink.prompts import Prompt
@@ -33,7 +34,7 @@ def evaluate_chains(
     judge: ChainJudge | None = None,
     student: Student | None = None,
     prompt: Prompt | None = None,
-    within: AbstractAsyncContextManager[object] | None = None,
+    within: Callable[[], Open] = nullcontext,
 ) -> tuple[ChainQuality, Perplexity | None, list[Judged] | None]:
     """Length always, marks by a judge and perplexity by a student where they are given; shows progress.
 
@@ -59,9 +60,9 @@ async def _judged(
     questions: Sequence[str],
     chains: Sequence[str],
     advance: Advance,
-    within: AbstractAsyncContextManager[object] | None,
+    within: Callable[[], Open],
 ) -> list[Judged]:
-    async with within or nullcontext():
+    async with within():
         return await judge_chains(judge, questions, chains, advance)
 
 

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from redink.evaluation.comparison import Comparison, compare_models, compare_outcomes
 from redink.failures import Failure
-from redink.pipelines.measured import Measured, measured
+from redink.pipelines.measured import Measured, measured, names_of, of_name
 from redink.pipelines.tables import NO_VALUE, Table, percent
 from redink.problems import question_key
 from redink.types import Row
@@ -74,7 +74,7 @@ def _within(run: Path, found: Sequence[Measured], models: Sequence[str]) -> list
     if len(models) == 1:
         raise Failure(f"one model of {run} is named.", "Name two, or another run directory to compare with.")
     for name in models:
-        _of_name(run, found, name)
+        of_name(run, found, name)
     pairs = []
     for _, group in itertools.groupby(found, lambda each: each.benchmark):
         by_name = {each.model: each for each in group}
@@ -89,19 +89,19 @@ def _between(
     run: Path, first: Sequence[Measured], other: Path, second: Sequence[Measured], models: Sequence[str]
 ) -> list[tuple[Measured, Measured]]:
     if models:
-        ones, others = _of_name(run, first, models[0]), _of_name(other, second, models[-1])
+        ones, others = of_name(run, first, models[0]), of_name(other, second, models[-1])
         return _by_benchmark(run, ones, other, others)
     names = [name for name in dict.fromkeys(each.model for each in first) if name in {each.model for each in second}]
     if names:
         return [
             pair
             for name in names
-            for pair in _by_benchmark(run, _of_name(run, first, name), other, _of_name(other, second, name))
+            for pair in _by_benchmark(run, of_name(run, first, name), other, of_name(other, second, name))
         ]
     if len({each.model for each in first}) == len({each.model for each in second}) == 1:
         return _by_benchmark(run, first, other, second)
     raise Failure(
-        f"{run} and {other} have no model of the same name ({_names(first)}; {_names(second)}).",
+        f"{run} and {other} have no model of the same name ({names_of(first)}; {names_of(second)}).",
         "Name both: --model FIRST --model SECOND.",
     )
 
@@ -118,17 +118,6 @@ def _by_benchmark(
         has = "; ".join(", ".join(each.benchmark for each in found) for found in (first, second))
         raise Failure(f"{run} and {other} have no benchmark in common ({has}).", "Evaluate both on the same problems.")
     return pairs
-
-
-def _of_name(run: Path, found: Sequence[Measured], name: str) -> list[Measured]:
-    chosen = [each for each in found if each.model == name]
-    if not chosen:
-        raise Failure(f"{run} has no figures of {name!r}.", f"It has {_names(found)}.")
-    return chosen
-
-
-def _names(found: Sequence[Measured]) -> str:
-    return ", ".join(dict.fromkeys(each.model for each in found))
 
 
 def _compared(one: Measured, other: Measured, runs: tuple[Path, Path], seed: int) -> Compared:

@@ -25,13 +25,13 @@ from redink.markup import render_thought
 from redink.models.student import Sampling, Student
 from redink.pipelines.results import BenchmarkPanel, EvaluationResults, Results, write_results
 from redink.pipelines.series import Series, Store, digest, kept_series, slug, weights_of
-from redink.pipelines.staff import Staff, corrected, hire, staff_tag, teacher_name
+from redink.pipelines.staff import Staff, corrected, hire, journal_of, staff_tag, teacher_name
 from redink.problems import SetCheck, check_set, fingerprint, load_problems
 from redink.progress import Advance, progress, quiet
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import EvaluationRecipe
 from redink.rows import read_rows, write_rows, write_text
-from redink.run import JOURNAL, Run
+from redink.run import Run
 from redink.stages.attempts import attempt
 from redink.stages.corrections import write_correction
 from redink.stages.reviews import review
@@ -83,7 +83,7 @@ class _Evaluation:
     def __init__(self, run: Run[EvaluationRecipe], data_dir: Path | None) -> None:
         self.run, self.recipe, self.data_dir = run, run.recipe, data_dir
         self.checker = checker_of(self.recipe.checker, self.recipe.benchmarks)
-        self.staff: Staff = hire(self.recipe, run.path(self.recipe.journal or JOURNAL), self.checker)
+        self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
         self._student: Student | None = None
 
     def results(self, recompute: bool) -> EvaluationResults:

@@ -33,6 +33,13 @@ class Measured:
     t1: Sequence[bool]
     t2: Sequence[bool]
     attempts: Path
+    solved: Sequence[Path]
+    reviewed: Sequence[Path]
+
+    def greedy(self) -> tuple[list[Attempt], list[Review]]:
+        """Its greedy solutions and its reviews of them, aligned with `problems`."""
+        first, second = _by_id(self.solved, Attempt), _by_id(self.reviewed, Review)
+        return [first[problem.id] for problem in self.problems], [second[problem.id] for problem in self.problems]
 
     def repeats(self, at_most: int | None = None) -> Outcomes | None:
         """The outcomes of its repeats, or of the first so many; None if it has none."""
@@ -61,6 +68,19 @@ def measured(folder: Path) -> list[Measured]:
     return found
 
 
+def of_name(run: Path, found: Sequence[Measured], name: str) -> list[Measured]:
+    """Those of one model; raises `Failure` naming the models that there are."""
+    chosen = [each for each in found if each.model == name]
+    if not chosen:
+        raise Failure(f"{run} has no figures of {name!r}.", f"It has {names_of(found)}.")
+    return chosen
+
+
+def names_of(found: Sequence[Measured]) -> str:
+    """The models, each once."""
+    return ", ".join(dict.fromkeys(each.model for each in found))
+
+
 def repeats_in(attempts: Path) -> int:
     """How many repeats a series has whole: as many shards as the first one."""
     first = len(_shards(attempts, 0))
@@ -86,8 +106,8 @@ def _from_method(folder: Path, models: Sequence[str]) -> list[Measured]:
             name,
             HELD_OUT,
             read_rows(problems, Problem),
-            read_rows(folder / f"evaluate.{name}.attempts.jsonl", Attempt),
-            read_rows(folder / f"evaluate.{name}.reviews.jsonl", Review),
+            [folder / f"evaluate.{name}.attempts.jsonl"],
+            [folder / f"evaluate.{name}.reviews.jsonl"],
             folder / "attempts" / HELD_OUT / name,
         )
         for name in done
@@ -106,22 +126,22 @@ def _cell(folder: Path, attempts: Path) -> Measured | None:
     series = kept_series(attempts)
     problems = read_rows(folder / f"problems.{attempts.parent.name}.jsonl", Problem)
     reviews = folder / "reviews" / attempts.parent.name / attempts.name
-    shards = -(-len(problems) // CHUNK)
-    if series is None or len(list((reviews / GREEDY).glob("*.jsonl"))) < shards:
+    solved, reviewed = (sorted((place / GREEDY).glob("*.jsonl")) for place in (attempts, reviews))
+    if series is None or len(reviewed) < -(-len(problems) // CHUNK):
         return None
-    return _measured(
-        series.model, series.benchmark, problems, _rows(attempts, Attempt), _rows(reviews, Review), attempts
-    )
+    return _measured(series.model, series.benchmark, problems, solved, reviewed, attempts)
 
 
 def _measured(
-    model: str, benchmark: str, problems: Sequence[Problem], attempts: Sequence[Attempt], reviews: Sequence[Review],
+    model: str, benchmark: str, problems: Sequence[Problem], solved: Sequence[Path], reviewed: Sequence[Path],
     place: Path,
 ) -> Measured:  # fmt: skip
-    first, second = ({row.problem_id: row.verdict.right for row in rows} for rows in (attempts, reviews))
+    first = {name: row.verdict.right for name, row in _by_id(solved, Attempt).items()}
+    second = {name: row.verdict.right for name, row in _by_id(reviewed, Review).items()}
     ids = [problem.id for problem in problems]
-    return Measured(model, benchmark, problems, [first[name] for name in ids], [second[name] for name in ids], place)
+    t1, t2 = [first[name] for name in ids], [second[name] for name in ids]
+    return Measured(model, benchmark, problems, t1, t2, place, solved, reviewed)
 
 
-def _rows(place: Path, kind: type[R]) -> list[R]:
-    return [row for path in sorted((place / GREEDY).glob("*.jsonl")) for row in read_rows(path, kind)]
+def _by_id(paths: Sequence[Path], kind: type[R]) -> dict[str, R]:
+    return {row.problem_id: row for path in paths for row in read_rows(path, kind)}

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from redink.answers.checkers import checker_of
 from redink.evaluation.chain_quality import ChainJudge
 from redink.evaluation.labelled import golds_for
+from redink.evaluation.step_errors import judged_step_errors
 from redink.evaluation.step_judge import StepJudge
 from redink.failures import BadInput, Failure
 from redink.markup import render_thought
 from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.chains import ChainsReport, evaluate_chains
 from redink.pipelines.evaluation import prompts_for
-from redink.pipelines.series import digest, weights_of
-from redink.pipelines.staff import Desk, desk_for, hire, teacher_name
+from redink.pipelines.measured import Measured, measured, of_name
+from redink.pipelines.series import slug
+from redink.pipelines.staff import Desk, desk_for, hire, journal_of, teacher_name
 from redink.pipelines.step_errors import (
+    STAGE,
+    JudgedCorrections,
+    JudgedModel,
     JudgeReviewer,
     ReferenceReviewer,
     Reviewer,
@@ -27,6 +33,7 @@ from redink.pipelines.step_errors import (
     StudentReviewer,
     TeacherReviewer,
     evaluate_steps,
+    judge_corrections,
 )
 from redink.pipelines.teacher_quality import TeacherQuality, evaluate_teacher, thought_cases, trace_cases
 from redink.problems import SetCheck, load_labelled, load_problems
@@ -34,13 +41,14 @@ from redink.problems.draw import Sizes, draw_sets
 from redink.progress import progress
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe, TeacherRecipe, load_recipe
-from redink.rows import read_json_lines, read_rows
+from redink.rows import read_json_lines, read_rows, write_rows
 from redink.run import JOURNAL
 from redink.stages.attempts import attempt
 from redink.types import ChainRow, Problem, Row, ThoughtRow
 
 R = TypeVar("R")
 RUN_FILES = ("thoughts.jsonl", "learned.jsonl", "long_chains.jsonl", "plain_chains.jsonl")
+CORRECTIONS, CHAINS = "evaluate-corrections", "evaluate-chains"
 CHAIN_FIELDS = ("chain", "solution", "text", "reply")
 
 
@@ -52,10 +60,12 @@ class Judging:
     url: str = "https://api.openai.com/v1"
     key_name: str = "OPENAI_API_KEY"
 
-    def desk(self, folder: Path) -> Desk:
-        """Where it is asked; what is bought lies in the folder's journal."""
+    @contextmanager
+    def desk(self, folder: Path) -> Iterator[Desk]:
+        """Where it is asked; what is bought lies in the folder's journal, and what it cost in its `ledger.json`."""
         folder.mkdir(parents=True, exist_ok=True)
-        return desk_for(folder / JOURNAL, self.recipe)
+        with desk_for(folder / JOURNAL, self.recipe).kept(folder) as desk:
+            yield desk
 
     @property
     def recipe(self) -> TeacherRecipe:
@@ -96,8 +106,7 @@ def steps(
             "Name the set that its questions come from, such as --golds gsm8k.",
         )
     with _reviewers(asked, golds, folder) as reviewers:
-        place = folder / "markings" / digest("\n".join(weights_of(name) for name in asked.students))[:8]
-        return evaluate_steps(asked.labelled, solutions, reviewers, place), checks[0]
+        return evaluate_steps(asked.labelled, solutions, reviewers, folder / "markings"), checks[0]
 
 
 def spread(rows: Sequence[R], limit: int | None) -> list[R]:
@@ -113,20 +122,15 @@ def spread(rows: Sequence[R], limit: int | None) -> list[R]:
 @contextmanager
 def _reviewers(asked: StepQuestion, golds: dict[str, Problem], folder: Path) -> Iterator[list[Reviewer]]:
     found: list[Reviewer] = [_student_reviewer(name, asked) for name in asked.students]
-    desks: list[Desk] = []
-    try:
+    with ExitStack() as stack:
         if asked.judging.model:
-            desks.append(asked.judging.desk(folder))
-            judge = StepJudge(desks[-1].chat(asked.judging.recipe))
-            found.append(JudgeReviewer(judge, golds, desks[-1].engine))
+            desk = stack.enter_context(asked.judging.desk(folder))
+            found.append(JudgeReviewer(StepJudge(desk.chat(asked.judging.recipe)), golds, partial(desk.at, STAGE)))
         if asked.teacher == "reference":
             found.append(ReferenceReviewer(golds))
         elif asked.teacher:
-            found.append(_teacher_reviewer(asked.teacher, golds, folder, desks))
+            found.append(_teacher_reviewer(asked.teacher, golds, folder / "teacher", stack))
         yield found
-    finally:
-        for desk in desks:
-            desk.journal.close()
 
 
 def _student_reviewer(name: str, asked: StepQuestion) -> StudentReviewer:
@@ -135,14 +139,47 @@ def _student_reviewer(name: str, asked: StepQuestion) -> StudentReviewer:
     return StudentReviewer(student, prompt, Sampling(max_new_tokens=asked.max_new_tokens, batch_rows=asked.batch_rows))
 
 
-def _teacher_reviewer(name: str, golds: dict[str, Problem], folder: Path, desks: list[Desk]) -> Reviewer:
+def _teacher_reviewer(name: str, golds: dict[str, Problem], folder: Path, stack: ExitStack) -> Reviewer:
+    """Its journal and ledger are its own, apart from the judge's."""
     recipe = load_recipe(name)
     folder.mkdir(parents=True, exist_ok=True)
     staff = hire(recipe, folder / JOURNAL)
-    if staff.desk is None:
-        return TeacherReviewer(teacher_name(recipe), staff.teacher, golds, window=staff.window)
-    desks.append(staff.desk)
-    return TeacherReviewer(teacher_name(recipe), staff.teacher, golds, window=staff.window, within=staff.desk.engine)
+    if staff.desk:
+        stack.enter_context(staff.desk.kept(folder))
+    within = partial(staff.at, STAGE)
+    return TeacherReviewer(teacher_name(recipe), staff.teacher, golds, window=staff.window, within=within)
+
+
+def corrections(
+    run: Path, folder: Path, judging: Judging, models: Sequence[str] = (), limit: int | None = None
+) -> JudgedCorrections:
+    """Table 6 by a judge, of the models of a run directory (all, or those named), from its attempts and reviews.
+
+    With `limit` at most so many wrong solutions of each model, evenly spread. Bought judgments lie in the folder's
+    journal; what was said of each review is written to `judgments/`. Raises `Failure` for what the user can mend.
+    """
+    found = measured(run)
+    for name in models:
+        of_name(run, found, name)
+    chosen = [each for each in found if not models or each.model in models]
+    with judging.desk(folder) as desk:
+        judge = StepJudge(desk.chat(judging.recipe))
+        place = folder / "judgments" / slug(str(run))
+        rows = tuple(_judged_model(judge, desk, each, limit, place) for each in chosen)
+    return JudgedCorrections(run=str(run), judge=judging.model, limit=limit, models=rows)
+
+
+def _judged_model(judge: StepJudge, desk: Desk, each: Measured, limit: int | None, place: Path) -> JudgedModel:
+    rows = zip(each.problems, *each.greedy(), strict=True)
+    wrong = [row for row in rows if not row[1].verdict.right]
+    some = spread(wrong, limit)
+    judged = judge_corrections(
+        judge, [row[0] for row in some], [row[1] for row in some], [row[2] for row in some],
+        partial(desk.at, CORRECTIONS), f"{each.benchmark}, {each.model}",
+    )  # fmt: skip
+    write_rows(place / slug(each.benchmark) / f"{slug(each.model)}.jsonl", judged)
+    figures = judged_step_errors(judged, judge.model.name)
+    return JudgedModel(model=each.model, benchmark=each.benchmark, wrong=len(wrong), step_errors=figures)
 
 
 def teacher(recipe: Recipe, folder: Path, data_dir: Path | None = None) -> TeacherQuality:
@@ -162,13 +199,11 @@ def teacher(recipe: Recipe, folder: Path, data_dir: Path | None = None) -> Teach
         student, prompt = Student.load(recipe.student), load_prompt(recipe.prompts.base)
         attempts = attempt(sets.errors, student, prompt, drawn, advance, checker)
     folder.mkdir(parents=True, exist_ok=True)
-    staff = hire(recipe, folder / (recipe.journal or JOURNAL), checker)
+    staff = hire(recipe, journal_of(folder, recipe), checker, folder)
     names = (teacher_name(recipe), recipe.inspector.model or recipe.inspector.kind)
-    try:
+    with staff.desk.kept(folder) if staff.desk else nullcontext():
         cases = [*thought_cases(sets.thoughts), *trace_cases(sets.errors, attempts)]
         return evaluate_teacher(staff, cases, names=names, checker=checker)
-    finally:
-        staff.leave()
 
 
 def chains(
@@ -185,32 +220,25 @@ def chains(
 
     A file holds rows of `question` and one of `CHAIN_FIELDS`; of a run directory `read_chains` takes what it teaches.
     """
+    sets = [(str(path), read_chains(path)[:limit]) for path in paths]
     reader = Student.load(student) if student else None
     asked = prompts_for(reader, prompt, None)[0] if reader else None
-    desk = judging.desk(folder) if judging and judging.model else None
-    judge = (
-        ChainJudge(desk.chat(judging.recipe), rubric=load_prompt(rubric) if rubric else None)
-        if desk and judging
-        else None
-    )
     found = []
-    try:
-        for path in paths:
-            rows = read_chains(path)[:limit]
+    with judging.desk(folder) if judging and judging.model else nullcontext() as desk:
+        judge = _chain_judge(desk, judging, rubric) if desk and judging else None
+        within = partial(desk.at, CHAINS) if desk else nullcontext
+        for name, rows in sets:
             questions, texts = [row.question for row in rows], [row.text for row in rows]
-            found.append(
-                (str(path), evaluate_chains(
-                    str(path), questions, texts, judge=judge, student=reader, prompt=asked,
-                    within=desk.engine if desk else None,
-                ))
-            )  # fmt: skip
-    finally:
-        if desk:
-            desk.journal.close()
+            made = evaluate_chains(name, questions, texts, judge=judge, student=reader, prompt=asked, within=within)
+            found.append((name, made))
     return ChainsReport(
         quality=tuple(quality for _, (quality, _, _) in found),
         perplexity={name: read for name, (_, read, _) in found if read is not None},
     )
+
+
+def _chain_judge(desk: Desk, judging: Judging, rubric: str | None) -> ChainJudge:
+    return ChainJudge(desk.chat(judging.recipe), rubric=load_prompt(rubric) if rubric else None)
 
 
 def solving_prompt(student: str, prompt: str | None) -> Prompt:

@@ -61,6 +61,16 @@ def ledger_table(ledger: Ledger) -> Table:
     return table
 
 
+def ledger_lines(ledger: Ledger) -> list[str]:
+    """The same in one line per stage and model, for narrow places."""
+    return [
+        f"{total.stage}, {total.model}: {total.calls:,} replies bought in all, {total.failed_tries:,} failed tries, "
+        f"{total.replayed:,} replayed now; {total.prompt_tokens:,} tokens sent, {total.completion_tokens:,} received; "
+        f"{usd(total.usd) if total.priced else 'price unknown'}"
+        for total in ledger.totals()
+    ]
+
+
 def write_ledger(path: Path, ledger: Ledger) -> None:
     """Write ledger.json: amounts in USD as decimal strings, tokens as numbers."""
     books = {

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
 from pathlib import Path
@@ -19,11 +21,11 @@ from redink.models.journal import Journal
 from redink.models.ledger import Ledger, Price
 from redink.models.wire import Endpoint, Form
 from redink.pipelines.series import digest, slug
-from redink.pipelines.spending import ledger_table, stage_note, write_ledger
+from redink.pipelines.spending import ledger_lines, ledger_table, stage_note, write_ledger
 from redink.progress import Note, no_note
 from redink.prompts import load_prompt
 from redink.recipe import MAY_CHANGE, PromptsRecipe, RunRecipe, TeacherRecipe
-from redink.run import Run, Work
+from redink.run import JOURNAL, Run, Work
 from redink.stages.chunks import Chunked
 from redink.stages.corrections import write_correction
 from redink.stages.unfinished import row_key
@@ -33,6 +35,7 @@ from redink.teaching.protocols import Inspector, Teacher
 from redink.teaching.reference import ReferenceInspector, ReferenceTeacher
 from redink.types import Attempt, CorrectionRow, Problem, Row, Tried
 
+Open = AbstractAsyncContextManager[object]
 T = TypeVar("T", bound=Row)
 R = TypeVar("R", bound=Row)
 
@@ -64,9 +67,8 @@ class Staff:
         if self.desk is None:
             yield
             return
-        async with self.desk.engine:
-            with self.desk.engine.stage(stage):
-                yield
+        async with self.desk.at(stage):
+            yield
 
     async def booked(self) -> None:
         """Return when everything bought so far is in the journal on disk."""
@@ -99,6 +101,24 @@ class Desk:
     def __post_init__(self) -> None:
         self.engine = Engine(self.journal, self.ledger)
 
+    @asynccontextmanager
+    async def at(self, stage: str) -> AsyncIterator[None]:
+        """What is bought inside the block is booked under the stage, over connections that are kept until its end."""
+        async with self.engine:
+            with self.engine.stage(stage):
+                yield
+
+    @contextmanager
+    def kept(self, folder: Path) -> Iterator[Desk]:
+        """At the end the journal is closed, and the ledger written into the folder and shown on standard error."""
+        try:
+            yield self
+        finally:
+            self.journal.close()
+            if self.ledger.totals():
+                write_ledger(folder / "ledger.json", self.ledger)
+                print(*ledger_lines(self.ledger), sep="\n", file=sys.stderr)
+
     def chat(self, wanted: TeacherRecipe) -> ChatModel:
         """The chat model that a recipe asks for."""
         endpoint = Endpoint(wanted.model, wanted.base_url, wanted.key_name, _form(wanted))
@@ -122,16 +142,22 @@ class Desk:
         )
 
 
-def hire(recipe: RunRecipe, journal: Path, checker: Checker = MATH) -> Staff:
+def journal_of(folder: Path, recipe: RunRecipe) -> Path:
+    """The journal of a run directory: its own, or the one beside the run directories that the recipe names."""
+    return folder.parent / recipe.journal if recipe.journal else folder / JOURNAL
+
+
+def hire(recipe: RunRecipe, journal: Path, checker: Checker = MATH, folder: Path | None = None) -> Staff:
     """The staff of a recipe; `journal` is opened if a chat model is among them, `checker` judges its answers.
 
-    Raises `BadRecipe` where an `openai` teacher names no model, `Failure` where its address cannot be used.
+    `folder` is the run directory whose budget is spent (default: the journal's own folder). Raises `BadRecipe` where
+    an `openai` teacher names no model, `Failure` where its address cannot be used.
     """
     if recipe.teacher.kind == "none":
         raise BadRecipe("teacher.kind: 'none' is for the inspector only.", "Use 'reference' or 'openai'.")
     patience = Patience(recipe.inspector.rounds, recipe.teacher.tries, recipe.inspector.tries)
     chats = _chats(recipe)
-    desk = _open_desk(recipe, journal) if chats else None
+    desk = _open_desk(recipe, journal, folder or journal.parent) if chats else None
     return Staff(
         _teacher(recipe, desk, checker),
         _inspector(recipe.inspector, recipe.prompts, desk),
@@ -223,10 +249,19 @@ def _window(chats: dict[str, TeacherRecipe]) -> int:
     )
 
 
-def _open_desk(recipe: RunRecipe, journal: Path) -> Desk:
+def _open_desk(recipe: RunRecipe, journal: Path, folder: Path) -> Desk:
     prices = _prices(recipe.teacher, recipe.inspector)
     kept = Journal(journal)
-    return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, recipe.name if recipe.journal else ""))
+    return Desk(kept, Ledger(kept, prices, recipe.budget.max_usd, payer(folder, journal)))
+
+
+def payer(folder: Path, journal: Path) -> str:
+    """Whose budget a run directory spends, in the charges of a journal: the way to it from there; '' beside it.
+
+    Runs that share a journal thus have a budget each, also after all of it was moved together.
+    """
+    way = os.path.relpath(folder.resolve(), journal.parent.resolve())
+    return "" if way == "." else Path(way).as_posix()
 
 
 def _prices(*chats: TeacherRecipe) -> dict[str, Price]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -24,17 +24,19 @@ from redink.evaluation.labelled import (
     with_golds,
 )
 from redink.evaluation.step_errors import (
+    JudgedReview,
     MendedAnswers,
     StepErrors,
     answers_given_location,
     as_problem,
-    judged_step_errors,
     mendable,
     mended_answers,
 )
 from redink.evaluation.step_judge import StepJudge, judge_reviews, mark_solutions
 from redink.failures import Failure, RowFailure, Unteachable
 from redink.models.student import Request, Sampling, Student
+from redink.pipelines.series import weights_of
+from redink.pipelines.staff import Open
 from redink.pipelines.tables import Table, percent
 from redink.progress import Advance, progress
 from redink.prompts import Prompt
@@ -45,7 +47,6 @@ from redink.teaching.protocols import Teacher
 from redink.teaching.reference import first_wrong_step
 from redink.types import Attempt, LabelledSolution, Problem, Review, Row
 
-Open = AbstractAsyncContextManager[object]
 STAGE = "evaluate-steps"
 
 
@@ -65,6 +66,24 @@ class Reviewer(Protocol):
 
     def mark(self, solutions: Sequence[LabelledSolution], advance: Advance) -> list[Marking]:
         """One marking per solution, in their order."""
+
+
+class JudgedModel(Row):
+    """Table 6 of one model on one benchmark, by a judge."""
+
+    model: str = Field(description="The model.")
+    benchmark: str = Field(description="The set of problems.")
+    wrong: int = Field(description="Its wrong solutions at t1, judged or not.")
+    step_errors: StepErrors = Field(description="Of those that were judged.")
+
+
+class JudgedCorrections(Row):
+    """Table 6 of a run's models, by a judge."""
+
+    run: str = Field(description="The run directory.")
+    judge: str = Field(description="The chat model that judged.")
+    limit: int | None = Field(None, description="At most so many wrong solutions of each model were judged.")
+    models: tuple[JudgedModel, ...] = Field(description="One per model and benchmark.")
 
 
 class StepResults(Row):
@@ -95,8 +114,8 @@ class StudentReviewer:
 
     @property
     def identity(self) -> str:
-        """Student, prompt and sampling."""
-        return f"{self.student.name}\n{self.prompt.text}\n{self.sampling}"
+        """Student, its weights as they are now, prompt and sampling."""
+        return f"{self.student.name}\n{weights_of(self.student.name)}\n{self.prompt.text}\n{self.sampling}"
 
     def kept(self, solutions: Sequence[LabelledSolution]) -> list[LabelledSolution]:
         """All."""
@@ -124,7 +143,7 @@ class JudgeReviewer:
 
     judge: StepJudge
     golds: Mapping[str, Problem] = field(default_factory=dict)
-    within: Open = field(default_factory=nullcontext)
+    within: Callable[[], Open] = nullcontext
 
     @property
     def name(self) -> str:
@@ -146,7 +165,7 @@ class JudgeReviewer:
         references = {name: problem.solution or "" for name, problem in self.golds.items()}
 
         async def work() -> list[Marking]:
-            async with self.within:
+            async with self.within():
                 return await mark_solutions(self.judge, solutions, references, advance)
 
         return asyncio.run(work())
@@ -161,7 +180,7 @@ class TeacherReviewer:
     golds: Mapping[str, Problem]
     checker: Checker = MATH
     window: int = 32
-    within: Open = field(default_factory=nullcontext)
+    within: Callable[[], Open] = nullcontext
 
     @property
     def identity(self) -> str:
@@ -181,7 +200,7 @@ class TeacherReviewer:
             advance()
 
         async def work() -> None:
-            async with self.within:
+            async with self.within():
                 await flow(solutions, self._marking, settle, self.window)
 
         asyncio.run(work())
@@ -252,10 +271,8 @@ def evaluate_steps(
 ) -> StepResults:
     """The figures of every reviewer on one set, the dummies' for comparison where none is among them; shows progress.
 
-    With `folder` markings are kept there, in chunks under a name that tells reviewer and solutions, and a later call
-    goes on from them; a student's weights are not part of that name, so a folder belongs to students that stay.
-    Students are shown the true step too, where the set has gold answers. Raises `Failure` for an empty set and as the
-    reviewers' models do.
+    With `folder` markings are kept there (`marked`). Students are shown the true step too, where the set has gold
+    answers. Raises `Failure` for an empty set and as the reviewers' models do.
     """
     if not solutions:
         raise Failure(f"{name}: there is no solution to review.", "Raise --limit.")
@@ -277,13 +294,21 @@ def evaluate_steps(
 
 
 def marked(reviewer: Reviewer, solutions: Sequence[LabelledSolution], folder: Path | None = None) -> list[Marking]:
-    """The reviewer's markings, those in `folder` read and the rest made and kept there, chunk by chunk."""
+    """The reviewer's markings, written into `folder` too, under a name that tells reviewer and solutions.
+
+    A student's are kept chunk by chunk, and a later call goes on from them. All others' are made anew by each call and
+    all at once, in one event loop: what a judge or a teacher says is bought once and kept by its journal, which alone
+    knows what it depends on, and a call that failed for the server's sake is worth another try.
+    """
     markings: list[Marking] = []
+    sampled = isinstance(reviewer, StudentReviewer)
+    size = CHUNK if sampled else max(1, len(solutions))
+    place = folder / _slug(reviewer, solutions) if folder else None
     with progress(f"{reviewer.name} marking", len(solutions), "solutions") as advance:
-        for number, start in enumerate(range(0, len(solutions), CHUNK)):
-            part = solutions[start : start + CHUNK]
-            path = chunk_path(folder / _slug(reviewer, solutions), number) if folder else None
-            if path and path.exists():
+        for number, start in enumerate(range(0, len(solutions), size)):
+            part = solutions[start : start + size]
+            path = chunk_path(place, number) if place else None
+            if sampled and path and path.exists():
                 markings += read_rows(path, Marking)
                 advance(len(part))
                 continue
@@ -310,24 +335,26 @@ def _given_location(
     return mended_answers(given, unaided)
 
 
-def step_errors_by_judge(
+def judge_corrections(
     judge: StepJudge,
     problems: Sequence[Problem],
     attempts: Sequence[Attempt],
     reviews: Sequence[Review],
-    within: Open | None = None,
-) -> StepErrors:
-    """Table 6 by a judge, from a model's attempts and reviews (aligned): wrong attempts only; shows progress."""
-    wrong = [row for row in zip(problems, attempts, reviews, strict=True) if not row[1].verdict.right]
+    within: Callable[[], Open] = nullcontext,
+    label: str = "",
+) -> list[JudgedReview]:
+    """What a judge says of a model's reviews of its wrong attempts (all aligned; right ones are left out).
 
+    `judged_step_errors` makes table 6 of it. Shows progress under the judge's name and `label`.
+    """
+    wrong = [row for row in zip(problems, attempts, reviews, strict=True) if not row[1].verdict.right]
     asked, written, reviewed = ([row[0] for row in wrong], [row[1] for row in wrong], [row[2] for row in wrong])
 
-    async def work(advance: Advance) -> StepErrors:
-        async with within or nullcontext():
-            judged = await judge_reviews(judge, asked, written, reviewed, advance)
-        return judged_step_errors(judged, judge.model.name)
+    async def work(advance: Advance) -> list[JudgedReview]:
+        async with within():
+            return await judge_reviews(judge, asked, written, reviewed, advance)
 
-    with progress(f"{judge.model.name} judging", len(wrong), "solutions") as advance:
+    with progress(f"{judge.model.name} judging {label}".rstrip(), len(wrong), "solutions") as advance:
         return asyncio.run(work(advance))
 
 
@@ -374,21 +401,38 @@ def given_location_table(results: StepResults) -> Table:
     )
 
 
+def corrections_tables(results: JudgedCorrections) -> list[Table]:
+    """One table per benchmark."""
+    some = f"; at most {results.limit} wrong solutions of each model" if results.limit else ""
+    return [
+        step_errors_table(
+            f"{name}: wrong steps located and corrected, by the judge {results.judge}{some}",
+            {row.model: row.step_errors for row in results.models if row.benchmark == name},
+        )
+        for name in dict.fromkeys(row.benchmark for row in results.models)
+    ]
+
+
 def step_errors_table(title: str, results: Mapping[str, StepErrors]) -> Table:
     """Table 6: one row per model, by name."""
     rows = tuple(
         (
             name,
+            str(row.wrong),
+            str(row.locate.n),
             *(percent(x) for x in (row.locate, row.correct, row.correct_located)),
-            str(row.unlocated),
-            str(row.unjudged),
+            *(str(count) for count in (row.unlocated, row.unjudged, row.unsure)),
         )
         for name, row in results.items()
     )
-    truths = ", ".join(sorted({row.truth for row in results.values()}))
+    truths = ", ".join(sorted({row.truth for row in results.values()})) or "nobody"
     return Table(
         title=title,
-        columns=("model", "locate", "correct", "correct | located", "unlocated", "unjudged"),
+        columns=(
+            "model", "wrong", "n", "locate", "correct", "correct | located", "unlocated", "unjudged", "unsure",
+        ),
         rows=rows,
-        note=f"%, [95 %]; of wrong solutions in which {truths} marks a step.",
-    )
+        note=f"%, [95 %: Wilson]; the first wrong step k by {truths}. n: wrong solutions that have one; locate: "
+        "the review marks k; correct: and its correction is right. In no figure: unlocated, where every step is found "
+        "right, and unjudged, where no judgment could be read. Unsure: corrections not judged, in locate alone.",
+    )  # fmt: skip

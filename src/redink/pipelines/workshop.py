@@ -11,13 +11,13 @@ from redink.answers.checkers import checker_of
 from redink.markup import render_thought
 from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.results import Results
-from redink.pipelines.staff import Staff, corrected, hire, taught
+from redink.pipelines.staff import Staff, corrected, hire, journal_of, taught
 from redink.problems import fingerprint
 from redink.problems.draw import ProblemSets, Sizes, draw_sets
 from redink.progress import Advance
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe
-from redink.run import JOURNAL, Run
+from redink.run import Run
 from redink.stages.attempts import attempt
 from redink.stages.chunks import Chunked
 from redink.stages.reviews import correction_prompt, review
@@ -85,7 +85,7 @@ class Workshop:
         self.sets = self._problems(data_dir)
         self.solve, self.correct = load_prompt(prompts.solve), load_prompt(prompts.correct)
         self.asks = {BASE: load_prompt(prompts.base), **{name: load_prompt(it) for name, it in (asks or {}).items()}}
-        self.staff: Staff = hire(self.recipe, self.run.path(self.recipe.journal or JOURNAL), self.checker)
+        self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
         self._student: Student | None = None
 
     def __enter__(self) -> Workshop:

@@ -50,4 +50,6 @@ async def write_correction(
         return rejected("unlocated")
     if not checker.compare(result.work.answer, problem).right:
         return rejected("answer_is_wrong")
-    return CorrectionRow(problem_id=problem.id, sample=written.sample, trace=result.work, rounds=result.rounds)
+    return CorrectionRow(
+        problem_id=problem.id, sample=written.sample, trace=result.work, rounds=result.rounds, tries=result.tries
+    )

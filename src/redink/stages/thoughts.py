@@ -39,4 +39,4 @@ async def write_thought(
         return quarantined(STAGE, problem.id, 0, failure)
     if not checker.compare(result.work.answer, problem).right:
         return Rejected(problem_id=problem.id, stage=STAGE, reason="answer_is_wrong")
-    return ThoughtRow(problem_id=problem.id, thought=result.work, rounds=result.rounds)
+    return ThoughtRow(problem_id=problem.id, thought=result.work, rounds=result.rounds, tries=result.tries)

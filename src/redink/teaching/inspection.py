@@ -34,10 +34,11 @@ class Patience:
 
 @dataclass(frozen=True)
 class Inspected(Generic[W]):
-    """Accepted work, and the number of rounds it took (from 1)."""
+    """Accepted work, the number of rounds it took (from 1), and the tries before it, oldest first."""
 
     work: W
     rounds: int
+    tries: tuple[Tried, ...] = ()
 
 
 class NoInspector:
@@ -99,7 +100,7 @@ async def _rounds(
         work = await _usable(make, remarks, patience.tries, failed, asked)
         inspection = await _inspection(work, inspect, patience.verdict_tries, failed)
         if inspection.accepted:
-            return Inspected(work, number)
+            return Inspected(work, number, tuple(failed))
         remarks = inspection.remarks or _NO_REASON
         refused = RowFailure("not_accepted", "; ".join(remarks), _render(work))
         if number < patience.rounds:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from pydantic import Field
 
@@ -14,7 +15,7 @@ from redink.markup import parse_thought, parse_trace, render_thought, render_tra
 from redink.models.chat import ChatModel, ChatSettings, ask
 from redink.prompts import Prompt, load_prompt
 from redink.teaching.protocols import Inspection
-from redink.teaching.validation import sound_chain, sound_thought, sound_trace
+from redink.teaching.validation import W, is_plainly_right, sound_chain, sound_thought, sound_trace
 from redink.types import Attempt, CorrectionTrace, Problem, Row, Thought
 
 _VERDICT = re.compile(r"<verdict>([^<]*)</verdict>", re.IGNORECASE)
@@ -71,7 +72,8 @@ class LLMTeacher:
         """
         prompt = self.prompts.thought.render(question=problem.question, solution=gold(problem))
         text = await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks)
-        return await asyncio.to_thread(sound_thought, problem, parse_thought(text), text, self.checker)
+        thought = parse_thought(text)
+        return await self._sound(problem, thought, partial(sound_thought, problem, thought, text, self.checker))
 
     async def correction(self, problem: Problem, attempt: Attempt, remarks: Sequence[str] = ()) -> CorrectionTrace:
         """Mark and mend an attempt; raises as `thought` does."""
@@ -79,7 +81,14 @@ class LLMTeacher:
             question=problem.question, reference=gold(problem), attempt=attempt.text
         )
         text = await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks)
-        return await asyncio.to_thread(sound_trace, problem, attempt, parse_trace(text), text, self.checker)
+        trace = parse_trace(text)
+        return await self._sound(problem, trace, partial(sound_trace, problem, attempt, trace, text, self.checker))
+
+    async def _sound(self, problem: Problem, work: W, check: Callable[[], W]) -> W:
+        """The work, checked; the event loop does not wait for a check that may be slow."""
+        if is_plainly_right(work.answer, problem, self.checker):
+            return check()
+        return await asyncio.to_thread(check)
 
     async def chain(self, problem: Problem, remarks: Sequence[str] = ()) -> str:
         """Write a long chain of thought (ORION); raises `ReplyFailure`, or `Unsound` where its answer is not right."""

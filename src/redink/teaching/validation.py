@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TypeVar
 
 from redink.answers import final_number
-from redink.answers.checkers import MATH, Checker
+from redink.answers.checkers import MATH, Checker, MathChecker
+from redink.answers.numbers import read_exact
 from redink.failures import Unsound
 from redink.types import Attempt, CorrectionTrace, LocatedError, Problem, Step, Thought
 
@@ -13,6 +14,17 @@ W = TypeVar("W", bound=Thought | CorrectionTrace)
 
 Fault = tuple[str, str]
 """A short fixed name, and what to mend in plain words."""
+
+
+def is_plainly_right(answer: str, problem: Problem, checker: Checker = MATH) -> bool:
+    """True if the checker's first look, of microseconds, finds the answer right: the same text or the same number.
+
+    What is not may take longer: a worker may be asked, or a checker of the user's.
+    """
+    if not isinstance(checker, MathChecker):
+        return False
+    mine, gold = read_exact(answer), read_exact(problem.answer)
+    return answer == problem.answer or (mine is not None and gold is not None and mine[0] == gold[0])
 
 
 def sound_thought(problem: Problem, thought: Thought, raw: str, checker: Checker = MATH) -> Thought:

@@ -10,11 +10,13 @@ section [cross_dpo] or [hsft] of a recipe, or are the defaults.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
 
+import torch
 from pydantic import ValidationError
 
 from redink.failures import BadInput, BadRecipe, Failure
@@ -59,11 +61,24 @@ def _lesson(path: Path, number: int, value: dict[str, Any]) -> Lesson:
 def main(arguments: list[str] | None = None) -> None:
     """Train; a failure is one line on the error stream and exit code 2."""
     given = _parser().parse_args(arguments)
+    _take_device()
     try:
         _train(given)
     except Failure as failure:
         print(f"redink: {failure}", file=sys.stderr)
         sys.exit(2)
+
+
+def _take_device() -> None:
+    """One of several launched processes loads its model on its own GPU; where none is there, accelerate is told to
+    share the CPU (gloo).
+    """
+    if (rank := os.environ.get("LOCAL_RANK")) is None:
+        return
+    if torch.accelerator.is_available():
+        torch.accelerator.set_device_index(int(rank))
+    else:
+        os.environ.setdefault("ACCELERATE_USE_CPU", "true")
 
 
 def _train(given: argparse.Namespace) -> None:

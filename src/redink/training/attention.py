@@ -12,6 +12,7 @@ import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -29,6 +30,16 @@ _WINDOWS: ContextVar[set[int | None] | None] = ContextVar("windows", default=Non
 
 class CannotShare(Exception):
     """This model's attention does something that segments cannot express."""
+
+
+@dataclass(frozen=True)
+class _Terms:
+    """Who sees whom in a row, and how: what one call of attention is told beside its tensors."""
+
+    layout: Layout
+    window: int | None
+    scale: float | None
+    dropout: float
 
 
 def segment_attention(
@@ -58,7 +69,8 @@ def segment_attention(
     if (seen := _WINDOWS.get()) is not None:
         seen.add(sliding_window)
     attend = _in_one_kernel if _has_kernel(query, dropout) else _one_by_one
-    return attend(query, key, value, layout, sliding_window, scaling, dropout).contiguous(), None
+    terms = _Terms(layout, sliding_window, scaling, dropout)
+    return attend(query, key, value, terms).contiguous(), None
 
 
 AttentionInterface.register(NAME, segment_attention)
@@ -76,18 +88,10 @@ def recorded_windows() -> Iterator[set[int | None]]:
         _WINDOWS.reset(token)
 
 
-def _one_by_one(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    layout: Layout,
-    window: int | None,
-    scale: float | None,
-    dropout: float,
-) -> torch.Tensor:
-    keys, values = _per_segment(key, layout, 2), _per_segment(value, layout, 2)
-    queries = query.split([segment.length for segment in layout.segments], dim=2)
-    outputs = [_causal(q, k, v, layout, window, scale, dropout) for q, k, v in zip(queries, keys, values, strict=True)]
+def _one_by_one(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: _Terms) -> torch.Tensor:
+    keys, values = (_per_segment(states, terms.layout, 2) for states in (key, value))
+    queries = query.split([segment.length for segment in terms.layout.segments], dim=2)
+    outputs = [_causal(q, k, v, terms) for q, k, v in zip(queries, keys, values, strict=True)]
     return torch.cat(outputs, dim=2).transpose(1, 2)
 
 
@@ -100,44 +104,35 @@ def _per_segment(states: torch.Tensor, layout: Layout, dim: int) -> list[torch.T
     ]
 
 
-def _causal(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    layout: Layout,
-    window: int | None,
-    scale: float | None,
-    dropout: float,
-) -> torch.Tensor:
+def _causal(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: _Terms) -> torch.Tensor:
     """Causal attention whose last query sees the last key; with a window in blocks of its size, so in linear time."""
-    queries, keys = query.shape[2], key.shape[2]
+    queries, keys, window = query.shape[2], key.shape[2], terms.window
     if window is None or keys <= window:
-        return _attend(query, key, value, layout, None, scale, dropout)
+        return _attend(query, key, value, replace(terms, window=None))
     outputs = []
     for start in range(0, queries, window):
         stop = min(start + window, queries)
         first, last = max(0, keys - queries + start - window + 1), keys - queries + stop
         block = query[:, :, start:stop], key[:, :, first:last], value[:, :, first:last]
-        outputs.append(_attend(*block, layout, window, scale, dropout))
+        outputs.append(_attend(*block, terms))
     return torch.cat(outputs, dim=2)
 
 
-def _attend(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    layout: Layout,
-    window: int | None,
-    scale: float | None,
-    dropout: float,
-) -> torch.Tensor:
+def _attend(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: _Terms) -> torch.Tensor:
     queries, keys, groups = query.shape[2], key.shape[2], query.shape[1] // key.shape[1]
     if query.device.type != "cpu":
         key, value, groups = repeat_kv(key, groups), repeat_kv(value, groups), 1
-    square = queries == keys and (window is None or keys <= window)
-    mask = None if square else _mask(layout, queries, keys, window, query)
+    square = queries == keys and (terms.window is None or keys <= terms.window)
+    mask = None if square else _mask(terms.layout, queries, keys, terms.window, query)
     return F.scaled_dot_product_attention(
-        query, key, value, attn_mask=mask, dropout_p=dropout, is_causal=square, scale=scale, enable_gqa=groups > 1
+        query,
+        key,
+        value,
+        attn_mask=mask,
+        dropout_p=terms.dropout,
+        is_causal=square,
+        scale=terms.scale,
+        enable_gqa=groups > 1,
     )
 
 
@@ -169,15 +164,7 @@ def _has_kernel(query: torch.Tensor, dropout: float) -> bool:
     return query.is_cuda and half and not dropout and _variable_length_kernel() is not None
 
 
-def _in_one_kernel(
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    layout: Layout,
-    window: int | None,
-    scale: float | None,
-    dropout: float,
-) -> torch.Tensor:
+def _in_one_kernel(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, terms: _Terms) -> torch.Tensor:
     """One call for all segments: the kernel aligns the last query with the last key of each."""
     kernel = _variable_length_kernel()
     assert kernel is not None
@@ -185,14 +172,14 @@ def _in_one_kernel(
     native = "enable_gqa" in inspect.signature(kernel).parameters
     if not native:
         key, value = repeat_kv(key, groups), repeat_kv(value, groups)
-    keys, values = (torch.cat(_per_segment(states[0].transpose(0, 1), layout, 0)) for states in (key, value))
+    keys, values = (torch.cat(_per_segment(states[0].transpose(0, 1), terms.layout, 0)) for states in (key, value))
     output = kernel(
         query[0].transpose(0, 1).contiguous(),
         keys,
         values,
-        *_bounds(layout, query.device),
-        scale=scale,
-        window_size=(-1 if window is None else window - 1, 0),
+        *_bounds(terms.layout, query.device),
+        scale=terms.scale,
+        window_size=(-1 if terms.window is None else terms.window - 1, 0),
         **({"enable_gqa": groups > 1} if native else {}),
     )
     return output[None]

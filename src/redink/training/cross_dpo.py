@@ -6,6 +6,7 @@ for who sees whom, `logprobs` for the head, `reference_cache` for π_ref. The lo
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import gather_object, parse_flag_from_env
 from datasets import Dataset, concatenate_datasets
+from transformers import PreTrainedModel
 from trl import DPOConfig, DPOTrainer
 from trl.trainer.utils import FusedCausalLMOutput
 
@@ -92,6 +94,13 @@ class CrossDPOTrainer(Packed, ByLength, DPOTrainer):
         self.too_long: list[int] = []
         super().__init__(*args, **kwargs)
         self.pack()
+        if self.is_fsdp_enabled and self.precompute_ref_logps:
+            self._forget_reference()
+
+    def _forget_reference(self) -> None:
+        """Its log-probabilities are in the rows: its shards leave the memory before training."""
+        self.ref_model = None
+        self._own_attention = self._own_attention and self._own_attention[:1]
 
     def _prepare_dataset(self, dataset: Dataset, *args: Any, **kwargs: Any) -> Dataset:
         """Token ids stay as they are: no end-of-sequence is added, no boundary merged, nothing cut.
@@ -204,18 +213,21 @@ class CrossDPOTrainer(Packed, ByLength, DPOTrainer):
         cache = ReferenceCache(self.reference_cache, self._reference_hash(), self._precision())
         keys = [pair_key(pair_tokens(row)) for row in dataset]
         self._fill(cache, keys, dataset, batch_size)
+        if self.accelerator.is_main_process:
+            cache.prune(keys)
         columns = zip(*(cache[key] for key in keys), strict=True)
         names = ("ref_chosen_logps", "ref_rejected_logps")
         return concatenate_datasets([dataset, Dataset.from_dict(dict(zip(names, columns, strict=True)))], axis=1)
 
     def _reference_hash(self) -> str:
-        """Rank 0's, as others may hold a part of the weights only."""
+        """Rank 0's; where weights are sharded, all gather them one by one."""
         model: Any = self.accelerator.unwrap_model(self._reference_model)
         adapter = getattr(model, "peft_config", {})
         names = dict(model.state_dict())
         if "ref" in adapter:
             names = {name.replace(".ref", "·ref"): tensor for name, tensor in names.items()}
-        own = weights_hash(names) if self.accelerator.is_main_process else ""
+        sharded = any(hasattr(tensor, "full_tensor") for tensor in names.values())
+        own = weights_hash(names) if sharded or self.accelerator.is_main_process else ""
         return str(next(text for text in gather_object([own]) if text))
 
     def _precision(self) -> str:
@@ -264,7 +276,8 @@ def train_cross_dpo(
 
     Minimises −log σ(β [log π(y⁺|x,s<k) − log π_ref(y⁺|x,s<k)] − β [log π(y⁻|x,s<k) − log π_ref(y⁻|x,s<k)])
     over D_corr (eq. 8), with y⁺ = (a⁺, c⁺) and y⁻ = (a⁻, c⁻). The reference's log-probabilities are kept in
-    `reference_cache`, by default the folder `<out>.reference`: another run with another learning rate or β reads them.
+    `reference_cache`, by default the folder `<out>.reference`, where another run with another learning rate or β reads
+    them; the folder remembers the last few references (see `ReferenceCache.prune`).
     With `settings.replay` the loss of that many `lessons` per pair is added (not in the paper).
     """
     data = encode_pairs(student, pairs, settings.max_length)
@@ -276,8 +289,10 @@ def train_cross_dpo(
         loss_weights=[1.0, settings.nll] if settings.nll else None,
         precompute_ref_log_probs=True,
     )
+    model = trainable(student, settings.lora, out).train()
     trainer = CrossDPOTrainer(
-        model=trainable(student, settings.lora, out).train(),
+        model=model,
+        ref_model=_sharded_reference(model, settings),
         args=arguments,
         train_dataset=data.dataset,
         processing_class=student.tokenizer,
@@ -287,6 +302,16 @@ def train_cross_dpo(
         reference_cache=reference_cache or out.with_name(out.name + ".reference"),
     )
     return run(trainer, student, out, "Cross-DPO", data.left_out)
+
+
+def _sharded_reference(model: PreTrainedModel, settings: CrossDPOSettings) -> PreTrainedModel | None:
+    """FSDP shards the policy when training starts, so its reference is a copy until π_ref is computed.
+
+    TRL would read the copy from where the policy once came from, which need not be what the student is now.
+    """
+    if settings.lora is not None or not parse_flag_from_env("ACCELERATE_USE_FSDP"):
+        return None
+    return copy.deepcopy(model)
 
 
 def _replay(student: Student, lessons: Sequence[Lesson], settings: CrossDPOSettings, seed: int) -> Replay | None:

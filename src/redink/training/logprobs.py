@@ -180,8 +180,12 @@ def _add_product(total: torch.Tensor, left: torch.Tensor, right: torch.Tensor) -
 
 @contextmanager
 def whole(*parameters: torch.Tensor | None) -> Iterator[None]:
-    """Gather parameters that DeepSpeed's ZeRO-3 has partitioned, while they are read without their module."""
-    split = [parameter for parameter in parameters if parameter is not None and hasattr(parameter, "ds_id")]
+    """Gather parameters that DeepSpeed's ZeRO-3 has partitioned, while they are read without their module.
+
+    Those that a module has gathered (a tied embedding) are there already, and stay until it lets them go.
+    """
+    status = {parameter: getattr(parameter, "ds_status", None) for parameter in parameters if parameter is not None}
+    split = [parameter for parameter, held in status.items() if held is not None and held.name != "AVAILABLE"]
     with ExitStack() as stack:
         if split:
             import deepspeed
@@ -207,15 +211,15 @@ def add_scoring_head(model: PreTrainedModel) -> None:
             return original(*args, **kwargs)
         hidden = self.base_model(*args, **kwargs | {"use_cache": False}).last_hidden_state
         head = self.get_output_embeddings()
-        gathered = hidden.reshape(-1, hidden.shape[-1]).index_select(0, scored).to(head.weight.device)
-        weight, bias = _gathered(head.weight), _gathered(head.bias)
+        chosen = hidden.reshape(-1, hidden.shape[-1]).index_select(0, scored).to(head.weight.device)
+        weight, bias = gathered(head.weight), gathered(head.bias)
         with whole(weight, bias):
-            return token_scores(gathered, weight, bias, targets.to(gathered.device), scale)
+            return token_scores(chosen, weight, bias, targets.to(chosen.device), scale)
 
     forward.scores = True  # type: ignore[attr-defined]
     model.forward = types.MethodType(forward, model)
 
 
-def _gathered(parameter: Any) -> Any:
-    """The full tensor of a parameter that FSDP2 has sharded; others as they are."""
+def gathered(parameter: Any) -> Any:
+    """The whole of a tensor that FSDP2 has sharded, a collective call; others as they are."""
     return parameter.full_tensor() if hasattr(parameter, "full_tensor") else parameter

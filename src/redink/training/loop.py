@@ -12,9 +12,11 @@ from typing import Any
 
 import torch
 from accelerate import PartialState
+from accelerate.utils import parse_flag_from_env
 from safetensors import SafetensorError
 from torch.utils.data import Sampler
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.deepspeed import unset_hf_deepspeed_config
 from transformers.trainer_pt_utils import get_length_grouped_indices
 
 from redink.failures import Failure
@@ -30,7 +32,15 @@ from redink.types import Row
 EXPLODED, EXPLODED_TIMES = 20.0, 10.0
 """A loss above both 20 nats (a uniform guess among 150,000 tokens costs 12) and ten times the lowest has exploded."""
 
-STATE_FILES = ("trainer_state.json", "optimizer.pt", "scheduler.pt")
+CHECKPOINTING = next(
+    name
+    for name in ("activation_checkpointing", "gradient_checkpointing")  # new in transformers 5.2x; the old name warns
+    if name in TrainingArguments.__dataclass_fields__
+)
+"""What the installed transformers calls gradient checkpointing among its arguments."""
+
+OPTIMISERS = ("optimizer.pt", "optimizer.bin", "optimizer_0", "latest")
+"""What a checkpoint keeps of the optimiser: transformers' own, FSDP's whole or in parts, DeepSpeed's."""
 
 
 class TrainReport(Row):
@@ -56,7 +66,7 @@ def shared_arguments(settings: TrainSettings, out: Path, seed: int, steps: int) 
         "lr_scheduler_type": settings.scheduler,
         "weight_decay": settings.weight_decay,
         "max_grad_norm": settings.max_grad_norm,
-        "gradient_checkpointing": settings.gradient_checkpointing,
+        CHECKPOINTING: settings.gradient_checkpointing,
         "max_length": settings.max_length,
         "bf16": bf16,
         "seed": seed,
@@ -119,7 +129,7 @@ def _steps(rows: int, batch: int, accumulation: int, epochs: float) -> int:
 
 def processes() -> int:
     """How many processes `accelerate launch` started."""
-    return int(PartialState().num_processes)
+    return int(PartialState(cpu=parse_flag_from_env("ACCELERATE_USE_CPU")).num_processes)
 
 
 def run(trainer: Packed, student: Student, out: Path, label: str, left_out: Sequence[LeftOut]) -> TrainReport:
@@ -167,20 +177,16 @@ def _total_steps(trainer: Trainer) -> int:
 
 def last_checkpoint(folder: Path) -> str | None:
     """The newest checkpoint that was written to its end (its state file is written last)."""
-    whole = [
-        path
-        for path in folder.glob("checkpoint-*")
-        if all((path / name).exists() for name in STATE_FILES) and _readable(path / "trainer_state.json")
-    ]
+    whole = [path for path in folder.glob("checkpoint-*") if _whole(path)]
     return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
 
 
-def _readable(path: Path) -> bool:
+def _whole(checkpoint: Path) -> bool:
     try:
-        json.loads(path.read_text())
-    except ValueError:
+        json.loads((checkpoint / "trainer_state.json").read_text())
+    except (OSError, ValueError):
         return False
-    return True
+    return any((checkpoint / name).exists() for name in OPTIMISERS)
 
 
 def _report(trainer: Trainer, too_long: int) -> TrainReport:
@@ -197,7 +203,9 @@ def _report(trainer: Trainer, too_long: int) -> TrainReport:
 def _save(trainer: Trainer, student: Student, out: Path, report: TrainReport, left_out: Sequence[LeftOut]) -> None:
     """All of the folder or none of it; what several processes hold in parts is gathered first."""
     sharded = trainer.is_fsdp_enabled or trainer.is_deepspeed_enabled
-    gathered = trainer.accelerator.get_state_dict(trainer.model) if sharded else None
+    gathered = trainer.accelerator.get_state_dict(trainer.model_wrapped) if sharded else None
+    if trainer.is_deepspeed_enabled:
+        unset_hf_deepspeed_config()  # transformers would part the weights of whatever is loaded from here on
     if trainer.is_world_process_zero():
         student.model = whole_model(trainer, gathered, checkpoint_folder(out))
         _write(trainer, student, out, report, left_out)

@@ -3,13 +3,15 @@
 A file belongs to one reference (its weights) and one precision. A line is `key chosen rejected check`: the hash of
 the pair's token ids, the two log-probabilities as exact hexadecimal floats, and a checksum of the line. Lines are
 appended as they are made, so a killed run loses at most the batch it was in; a line whose checksum fails is as good
-as absent. Learning rate, β and the order of the pairs play no part.
+as absent. Learning rate, β and the order of the pairs play no part. What has not been used for longest is forgotten
+(see `ReferenceCache.prune`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,9 +19,14 @@ from pathlib import Path
 
 import torch
 
-from redink.rows import unwritable
+from redink.rows import unwritable, write_text
+from redink.training.logprobs import gathered
 from redink.training.prefix import PairTokens
 
+KEPT_FILES, KEPT_PAIRS = 4, 200_000
+"""How many references a folder remembers, and how many pairs of each: about 80 MB at most."""
+
+OWN_FILE = re.compile(r"[0-9a-f]{24}\.txt")
 SEEN_BY_ADAPTERS = (".lora_", ".modules_to_save.", ".ref.", ".default.")
 
 
@@ -28,7 +35,7 @@ def weights_hash(tensors: Mapping[str, torch.Tensor]) -> str:
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
         if not any(part in name for part in SEEN_BY_ADAPTERS):
-            tensor = tensors[name].detach().cpu().contiguous()
+            tensor = gathered(tensors[name]).detach().cpu().contiguous()
             digest.update(f"{_plain(name)} {tensor.dtype} {tuple(tensor.shape)} ".encode())
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
@@ -96,6 +103,25 @@ class ReferenceCache:
         self.known.update(new)
         try:
             _append(self.path, [_line(key, values) for key, values in new])
+        except OSError as failure:
+            raise unwritable(self.path, failure) from None
+
+    def prune(self, used: Iterable[str]) -> None:
+        """Forget what was used longest ago, now that a training has all its pairs and these are their keys.
+
+        Of the references in the folder the last `KEPT_FILES` stay; of this one's pairs those in use and the newest
+        others, `KEPT_PAIRS` together. Other files in the folder are left alone.
+        """
+        in_use = dict.fromkeys(used)
+        if (too_many := len(self.known) - max(KEPT_PAIRS, len(in_use))) > 0:
+            others = [key for key in self.known if key not in in_use]
+            self.known = {key: self.known[key] for key in [*others[too_many:], *in_use]}
+            write_text(self.path, "".join(_line(key, values) for key, values in self.known.items()))
+        try:
+            self.path.touch()
+            own = [path for path in self.path.parent.iterdir() if OWN_FILE.fullmatch(path.name)]
+            for path in sorted(own, key=lambda path: path.stat().st_mtime_ns)[:-KEPT_FILES]:
+                path.unlink(missing_ok=True)
         except OSError as failure:
             raise unwritable(self.path, failure) from None
 

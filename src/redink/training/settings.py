@@ -18,7 +18,7 @@ class LoRASettings(Row):
     target_modules: tuple[str, ...] | Literal["all-linear"] = Field(
         "all-linear", description="Which modules are adapted."
     )
-    four_bit: bool = Field(False, description="QLoRA: frozen weights in 4 bits; needs a GPU and bitsandbytes.")
+    four_bit: bool = Field(False, description="QLoRA: frozen weights in 4 bits; needs bitsandbytes.")
 
 
 class TrainSettings(Row):

@@ -61,7 +61,7 @@ def test_all_arms_run_and_agree(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def gpu_script() -> ModuleType:
-    path = Path(__file__).parents[1] / "gpu" / "cross_dpo_gpu.py"
+    path = Path(__file__).parents[2] / "gpu" / "cross_dpo_gpu.py"
     specification = importlib.util.spec_from_file_location("cross_dpo_gpu", path)
     assert specification and specification.loader
     module = importlib.util.module_from_spec(specification)

@@ -1,0 +1,1 @@
+"""The report: what a run shows, as one page for people."""

@@ -1,0 +1,106 @@
+"""Which files of a run directory hold which rows, and whose they are."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from redink.failures import BadInput
+from redink.types import (
+    Attempt,
+    CorrectionRow,
+    OwnCorrection,
+    PreferencePair,
+    Problem,
+    Quarantined,
+    Rejected,
+    Review,
+    Row,
+    ThoughtRow,
+)
+
+SETS = ("evaluation", "errors", "thoughts")
+MODELS = ("base", "hsft", "cross_dpo")
+GREEDY, REPEATS = "greedy", "repeats"
+_KINDS: dict[str, tuple[str, type[Row]]] = {
+    "attempts": ("attempt", Attempt),
+    "reviews": ("review", Review),
+    "alarms": ("review", Review),
+    "corrections": ("correction", CorrectionRow),
+    "own_corrections": ("own", OwnCorrection),
+    "pairs": ("pair", PreferencePair),
+    "confirmations": ("pair", PreferencePair),
+    "thoughts": ("thought", ThoughtRow),
+}
+_SIDES: dict[str, tuple[str, type[Row]]] = {
+    ".rejected": ("left_out", Rejected),
+    ".quarantine": ("held", Quarantined),
+}
+_STAGE = re.compile(r"(?:(?P<where>evaluate|replay)\.(?:(?P<model>\w+)\.)?)?(?P<what>\w+)(?P<side>\.\w+)?")
+
+
+class Source(NamedTuple):
+    """One file of rows."""
+
+    path: Path
+    kind: type[Row]
+    part: str
+    """A field of `Work`, or 'thought', or 'problem'."""
+    group: str
+    """The set of a problem; else which stage drew the solution that the row is about."""
+    model: str
+    run: str
+    """Which of several runs that are read together; '' if it is one."""
+
+
+def sources_of(folder: Path, run: str = "") -> list[Source]:
+    """The files of a run directory: problems first, then solutions in the order in which they are shown.
+
+    Raises `BadInput` if `folder` is no run directory.
+    """
+    if not (folder / "recipe.json").is_file():
+        raise BadInput(folder, "is no run directory (no recipe.json).", "Name one such as runs/demo.")
+    found = [*_problems(folder, run), *_rows(folder, run), *_series(folder, run)]
+    return sorted(found, key=_shown_order)
+
+
+def _problems(folder: Path, run: str) -> Iterator[Source]:
+    for path in folder.glob("problems.*.jsonl"):
+        name = path.name.split(".")[1]
+        if name != "quarantine":
+            yield Source(path, Problem, "problem", name, "", run)
+
+
+def _rows(folder: Path, run: str) -> Iterator[Source]:
+    for path in folder.glob("*.jsonl"):
+        match = _STAGE.fullmatch(path.name.removesuffix(".jsonl"))
+        if match and match["what"] in _KINDS:
+            part, kind = _SIDES.get(match["side"] or "", _KINDS[match["what"]])
+            if match["side"] in (None, *_SIDES):
+                yield Source(path, kind, part, *_whose(match), run)
+
+
+def _series(folder: Path, run: str) -> Iterator[Source]:
+    """Solutions and reviews that lie in shards: `attempts/<set>/<model>/<pass>/<chunk>.jsonl`, one pass per draw."""
+    for what in ("attempts", "reviews"):
+        part, kind = _KINDS[what]
+        for path in folder.glob(f"{what}/*/*/*/*.jsonl"):
+            model, drawn = path.parts[-3], path.parts[-2]
+            yield Source(path, kind, part, "evaluate" if drawn == GREEDY else f"{REPEATS}.{drawn}", model, run)
+
+
+def _whose(match: re.Match[str]) -> tuple[str, str]:
+    """(group, model) of a stage."""
+    if match["where"] == "evaluate":
+        return f"evaluate.{match['model']}", match["model"]
+    if match["where"] == "replay":
+        return "replay", "base"
+    return ("thoughts", "") if match["what"] == "thoughts" else ("attempts", "hsft")
+
+
+def _shown_order(source: Source) -> tuple[bool, str, int, int, str, str]:
+    sets = SETS.index(source.group) if source.group in SETS and source.part == "problem" else len(SETS)
+    model = MODELS.index(source.model) if source.model in MODELS else len(MODELS)
+    return source.part != "problem", source.run, sets, model, source.group, source.path.name

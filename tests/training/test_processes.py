@@ -1,0 +1,186 @@
+"""Training in several processes, on CPUs: the losses, gradients and weights of one, and going on after a kill."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from test_training import PAIRS, load, log_of
+from tiny import tiny_folder
+
+from redink.rows import write_rows
+from redink.training import __main__ as launch
+from redink.training.loop import checkpoint_folder, last_checkpoint
+
+PROCESS = Path(__file__).with_name("process.py")
+RECIPES = Path(__file__).parents[2] / "recipes" / "accelerate"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_folder(tmp_path_factory.mktemp("student"))
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def environment(**more: str) -> dict[str, str]:
+    """One thread each, gloo on loopback, no bars, and the paths of this process."""
+    return os.environ | {
+        "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo", "TQDM_DISABLE": "1",
+        "PYTHONPATH": os.pathsep.join([str(PROCESS.parents[1]), *sys.path]),
+    } | more  # fmt: skip
+
+
+def accelerate(config: Path, *arguments: str, **more: str) -> None:
+    """`accelerate launch` with a configuration."""
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config)]
+    command = [*launcher, "--main_process_port", str(free_port()), *arguments]
+    finish([subprocess.Popen(command, env=environment(**more), stderr=subprocess.PIPE)])
+
+
+def one_process(folder: Path, out: Path, kind: str) -> None:
+    """The same training in a process of its own, alone."""
+    command = [sys.executable, str(PROCESS), "1", str(folder), str(out), kind]
+    finish([subprocess.Popen(command, env=environment(ACCELERATE_USE_CPU="true"), stderr=subprocess.PIPE)])
+
+
+def two_processes(folder: Path, out: Path, kind: str) -> None:
+    """Plain data parallel processes, as torchrun starts them."""
+    shared = environment(
+        WORLD_SIZE="2", MASTER_ADDR="127.0.0.1", MASTER_PORT=str(free_port()), ACCELERATE_USE_CPU="true"
+    )
+    command = [sys.executable, str(PROCESS), "2", str(folder), str(out), kind]
+    finish([
+        subprocess.Popen(command, env=shared | {"RANK": rank, "LOCAL_RANK": rank}, stderr=subprocess.PIPE)
+        for rank in ("0", "1")
+    ])  # fmt: skip
+
+
+def two_shards(folder: Path, out: Path, kind: str, stop: int = 0, recipe: str = "fsdp2") -> None:
+    """`accelerate launch` with a configuration that we ship, made smaller (see `process.shard_on_cpus`)."""
+    config = out.with_name(f"{recipe}.yaml")
+    text = (RECIPES / config.name).read_text()
+    config.write_text(
+        text.replace("mixed_precision: bf16", 'mixed_precision: "no"').replace("num_processes: 8", "num_processes: 2")
+    )
+    arguments = [str(PROCESS), "2", str(folder), str(out), kind, str(stop)]
+    cpu = {"ACCELERATE_TORCH_DEVICE": "cpu", "ACCELERATE_USE_CPU": "false", "DS_ACCELERATOR": "cpu"}
+    accelerate(config, *arguments, **cpu)
+
+
+def finish(started: list[subprocess.Popen[bytes]]) -> None:
+    """Wait for processes that must end well."""
+    try:
+        for process in started:
+            _, complaint = process.communicate(timeout=180)
+            assert process.returncode == 0, complaint.decode()[-3000:]
+    finally:
+        for process in started:
+            process.terminate()  # a launcher takes its processes with it
+            process.wait(timeout=60)
+
+
+def assert_same_gradients(alone: Path, together: Path) -> None:
+    """Those of the first step."""
+    gradients, others = (torch.load(out / "gradients.pt", weights_only=True) for out in (alone, together))
+    assert gradients
+    assert_close(others, gradients)
+
+
+def assert_same(alone: Path, together: Path) -> None:
+    """All losses, and on each process the weights at the end and on disk."""
+    losses, weights = torch.load(alone / "seen-0.pt", weights_only=True)
+    for rank in (0, 1):
+        other_losses, other_weights = torch.load(together / f"seen-{rank}.pt", weights_only=True)
+        assert len(losses) == 4
+        assert other_losses == pytest.approx(losses, abs=1e-6)
+        assert_close(other_weights, weights)
+    assert_close(load(together / "model").model.state_dict(), weights)
+
+
+def assert_close(ours: Mapping[str, torch.Tensor], theirs: Mapping[str, torch.Tensor]) -> None:
+    assert ours.keys() == theirs.keys()
+    for name, tensor in theirs.items():
+        torch.testing.assert_close(ours[name], tensor, rtol=1e-4, atol=1e-6, msg=name)
+
+
+@pytest.fixture(scope="module", params=["full", "lora"])
+def alone(request: pytest.FixtureRequest, folder: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What is trained, and where one process has written what came of it."""
+    out = tmp_path_factory.mktemp("alone")
+    one_process(folder, out, request.param)
+    return request.param, out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("together", [two_processes, two_shards])
+def test_two_processes_have_the_loss_gradients_and_weights_of_one(
+    folder: Path, tmp_path: Path, alone: tuple[str, Path], together: Callable[[Path, Path, str], None]
+) -> None:
+    kind, out = alone
+    together(folder, tmp_path / "two", kind)
+    assert_same_gradients(out, tmp_path / "two")
+    assert_same(out, tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["zero2", "zero3"])
+def test_deepspeed_has_the_losses_and_weights_of_one_process(
+    folder: Path, tmp_path: Path, alone: tuple[str, Path], recipe: str
+) -> None:
+    pytest.importorskip("deepspeed")
+    kind, out = alone
+    two_shards(folder, tmp_path / "two", kind, recipe=recipe)
+    assert_same(out, tmp_path / "two")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("alone", ["full"], indirect=True)
+def test_a_killed_training_in_shards_goes_on_where_it_was(
+    folder: Path, tmp_path: Path, alone: tuple[str, Path]
+) -> None:
+    out = tmp_path / "two"
+    two_shards(folder, out, "full", stop=3)
+    checkpoint = checkpoint_folder(out / "model") / "checkpoint-2"
+    assert {"pytorch_model_fsdp.bin", "optimizer.bin"} <= {path.name for path in checkpoint.iterdir()}
+    assert last_checkpoint(checkpoint.parent) == str(checkpoint)
+    two_shards(folder, out, "full")
+    assert_same(alone[1], out)
+
+
+@pytest.mark.slow
+def test_accelerate_launch_with_the_configuration_for_cpus(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TQDM_DISABLE", "1")
+    rows = tmp_path / "pairs.jsonl"
+    write_rows(rows, [*PAIRS, *PAIRS[:2]])
+    for name, batch in (("one", 4), ("two", 2)):
+        (tmp_path / f"{name}.toml").write_text(
+            f"[cross_dpo]\nepochs = 2\nbatch_size = {batch}\nlearning_rate = 1e-3\nwarmup = 0.5\n"
+        )
+
+    def arguments(name: str) -> list[str]:
+        given = {"student": folder, "rows": rows, "out": tmp_path / name, "recipe": tmp_path / f"{name}.toml"}
+        return ["cross-dpo", *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
+
+    launch.main(arguments("one"))
+    accelerate(RECIPES / "cpu.yaml", "-m", "redink.training", *arguments("two"))
+    one, two = ([line["loss"] for line in log_of(tmp_path / name) if "loss" in line] for name in ("one", "two"))
+    assert len(one) == 8  # 16 pairs, 4 a step, twice: with one process that has 2 a step there would be 16
+    assert two == pytest.approx(one, abs=1e-6)
+    assert_close(load(tmp_path / "two").model.state_dict(), load(tmp_path / "one").model.state_dict())
+    report = json.loads((tmp_path / "two" / "training_report.json").read_text())
+    assert (report["rows"], report["steps"]) == (16, 8)
+    assert not checkpoint_folder(tmp_path / "two").exists()
