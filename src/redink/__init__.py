@@ -11,7 +11,8 @@ from typing import Any
 _HOMES = {
     "redink.types": (
         "Problem", "Step", "Thought", "LocatedError", "CorrectionTrace", "Verdict", "Attempt", "ThoughtRow",
-        "CorrectionRow", "Review", "OwnCorrection", "PreferencePair", "Rejected", "Quarantined", "Tried", "StageCounts",
+        "CorrectionRow", "Review", "OwnCorrection", "PreferencePair", "ChainRow", "ExposedError", "RefinedChain",
+        "Rejected", "Quarantined", "Tried", "StageCounts",
     ),
     "redink.failures": ("Failure", "BadInput", "BadRecipe", "MissingModel", "RowFailure", "MarkupFailure", "Unsound"),
     "redink.rows": ("read_rows", "write_rows"),
@@ -37,6 +38,9 @@ _HOMES = {
     "redink.teaching.reference": ("ReferenceTeacher", "ReferenceInspector"),
     "redink.stages.thoughts": ("write_thought",),
     "redink.stages.corrections": ("write_correction",),
+    "redink.stages.chains": ("write_chain",),
+    "redink.stages.exposure": ("expose",),
+    "redink.stages.refinement": ("refine",),
     "redink.training.settings": ("HSFTSettings", "CrossDPOSettings", "LoRASettings"),
     "redink.training.hsft": ("train_hsft",),
     "redink.training.cross_dpo": ("train_cross_dpo",),
@@ -45,6 +49,8 @@ _HOMES = {
     "redink.recipe": ("Recipe", "EvaluationRecipe", "load_recipe"),
     "redink.run": ("Run",),
     "redink.pipelines.supercorrect": ("supercorrect",),
+    "redink.pipelines.orion": ("orion", "orion_supercorrect"),
+    "redink.pipelines.methods": ("follow_recipe",),
     "redink.pipelines.evaluation": ("evaluate", "evaluate_student", "solve_question"),
     "redink.pipelines.comparison": ("compare_runs",),
     "redink.pipelines.tables": ("Table",),

@@ -88,12 +88,20 @@ class PromptsRecipe(Row):
     """A bundled prompt's name or a file of the user's, for each use."""
 
     base: str = Field("style_cot", description="How the base student is asked (table 8's styles, or any).")
+    chain: str = Field("solve_in_steps", description="How students that learn chains of thought are asked.")
     solve: str = Field("solve_hierarchical", description="P_stu: solve in hierarchical form.")
     correct: str = Field("correct", description="P_c: correct without the gold solution (student).")
     extract_thought: str = Field("extract_thought", description="P_tea: write a thought from the gold solution.")
     correct_with_solution: str = Field("correct_with_solution", description="Grounded P_c (teacher).")
     inspect_thought: str = Field("inspect_thought", description="Inspect a thought.")
     inspect_trace: str = Field("inspect_trace", description="Inspect a correction trace.")
+    long_chain: str = Field("write_long_chain", description="Write a long chain of thought (ORION's teacher).")
+    refine: str = Field("refine_chain", description="Reflect on own errors and rewrite the teacher's chain (ORION).")
+    refine_unexposed: str = Field("refine_chain_unexposed", description="The same where there is no own error.")
+    refine_as_teacher: str = Field("refine_as_teacher", description="Rewrite the chain for a student (its teacher).")
+    rewrite: str = Field("rewrite_chain", description="Rewrite the chain beside own errors, without reflection.")
+    reflect: str = Field("reflect", description="Say what went wrong (Reflexion).")
+    retry: str = Field("retry", description="Try again after reflections (Reflexion).")
 
 
 class SamplingRecipe(Row):
@@ -125,6 +133,50 @@ class PairsRecipe(Row):
         description="Not in the paper. Reviews drawn per right attempt to find false alarms, which become pairs "
         "that prefer the plain step.",
     )
+
+
+class ExposureRecipe(Row):
+    """ORION, error exposure: which of the student's own errors its refinement is shown."""
+
+    by: Literal["student", "trained", "nobody"] = Field(
+        "student",
+        description="'trained': an exposure model, the student after DPO towards its own errors (the method's first "
+        "version); 'nobody': no errors are exposed.",
+    )
+    samples: int = Field(8, ge=1, description="Solutions drawn per problem.")
+    strategy: Literal["frequent", "probable", "all"] = Field(
+        "frequent",
+        description="Which of the distinct errors come first: the most frequent, or the most probable by the student; "
+        "'all': every one, the most frequent first.",
+    )
+    keep: int = Field(1, ge=1, description="Errors kept per problem, unless 'all'.")
+    dpo: CrossDPOSettings = Field(
+        default_factory=lambda: CrossDPOSettings(epochs=1.0), description="Training of the exposure model."
+    )
+
+
+class RefinementRecipe(Row):
+    """ORION, refinement: who rewrites the teacher's chain, and which rewriting is good enough."""
+
+    by: Literal["student", "teacher", "rule", "nobody"] = Field(
+        "student",
+        description="'rule': the teacher's chain and the error that the teacher locates, put together by rule, for "
+        "students too weak to reflect; 'nobody': the teacher's chain is learnt as it is.",
+    )
+    reflect: bool = Field(True, description="False: rewrite without reflection on the errors (an ablation).")
+    tries: int = Field(4, ge=1, description="Rewritings per problem, of which the best is taken.")
+    temperature: float = Field(0.7, ge=0, description="Temperature of the student's rewritings.")
+    max_new_tokens: int = Field(2048, ge=1, description="Longest rewriting by the student.")
+    max_similarity: float = Field(
+        0.9, gt=0, le=1, description="More alike than this to the teacher's chain is a mere copy (1: all may pass)."
+    )
+
+
+class ReflexionRecipe(Row):
+    """Reflexion-style prompting at inference: verbal reflection, then another try; nothing is trained."""
+
+    trials: int = Field(1, ge=1, description="Reflections and retries; the last retry is the second answer.")
+    max_new_tokens: int = Field(256, ge=1, description="Longest reflection.")
 
 
 class BudgetRecipe(Row):
@@ -163,10 +215,13 @@ class RunRecipe(Row):
 
 
 class Recipe(RunRecipe):
-    """A SuperCorrect run."""
+    """A run of one method: SuperCorrect, ORION, both, or a baseline."""
 
     may_change: ClassVar[tuple[str, ...]] = (*MAY_CHANGE, "evaluation")
 
+    method: Literal[
+        "supercorrect", "orion", "orion-supercorrect", "sft", "long-sft", "dpo", "step-dpo", "reflexion"
+    ] = Field("supercorrect", description="What is done with the student; see docs/orion.md.")
     student: str = Field("bundled", description="bundled, smollm2, a local folder or a hub id.")
     problems: ProblemsRecipe
     sampling: SamplingRecipe = Field(default_factory=SamplingRecipe)
@@ -174,6 +229,21 @@ class Recipe(RunRecipe):
     review: ReviewRecipe = Field(default_factory=ReviewRecipe)
     pairs: PairsRecipe = Field(default_factory=PairsRecipe)
     cross_dpo: CrossDPOSettings = Field(default_factory=CrossDPOSettings)
+    rounds: int = Field(
+        1,
+        ge=1,
+        description="Not in the paper. Attempts, corrections, pairs and Cross-DPO so many times, each with the last "
+        "student.",
+    )
+    redraw: float = Field(
+        0.5,
+        gt=0,
+        le=1,
+        description="Share of the error set that a later round draws, by where the student still fails.",
+    )
+    exposure: ExposureRecipe = Field(default_factory=ExposureRecipe)
+    refinement: RefinementRecipe = Field(default_factory=RefinementRecipe)
+    reflexion: ReflexionRecipe = Field(default_factory=ReflexionRecipe)
     evaluation: RepeatsRecipe = Field(default_factory=RepeatsRecipe)
 
     def limited(self, limit: int) -> Recipe:
@@ -261,12 +331,12 @@ def _made(kind: type[P], values: dict[str, Any], path: str) -> P:
         raise BadRecipe(f"{path}: {key}: {first['msg']}.", f"It is {first['input']!r}.") from None
 
 
-def kept_recipe(folder: Path) -> RunRecipe:
+def kept_recipe(folder: Path) -> Recipe | EvaluationRecipe:
     """The recipe that a run directory was made by; raises `BadInput` if `folder` is none, or its recipe is not read."""
     path = folder / "recipe.json"
     try:
         values = json.loads(path.read_text("utf-8"))
-        kind: type[RunRecipe] = EvaluationRecipe if "benchmarks" in values else Recipe
+        kind: type[Recipe | EvaluationRecipe] = EvaluationRecipe if "benchmarks" in values else Recipe
         return kind.model_validate(values)
     except FileNotFoundError:
         raise BadInput(folder, "is no run directory (no recipe.json).", "Name one such as runs/demo.") from None

@@ -148,8 +148,10 @@ class PreferencePair(Row):
     rejected: str = Field(min_length=1, description="Student's continuation of the same prefix with (a⁻, c⁻).")
     chosen_ends: bool = Field(False, description="The chosen side ends the reply (an end-of-sequence token follows).")
     rejected_ends: bool = Field(False, description="The rejected side ends the reply.")
-    kind: Literal["error", "confirmation"] = Field(
-        "error", description="'confirmation': the attempt is right and the rejected side is a false alarm."
+    kind: Literal["error", "confirmation", "solution", "step", "exposure"] = Field(
+        "error",
+        description="'confirmation': the attempt is right and the rejected side is a false alarm; 'solution': whole "
+        "solutions; 'step': the right next step; 'exposure': the student's own error is preferred (ORION).",
     )
 
 
@@ -188,6 +190,45 @@ class Rejected(Row):
     sample: int = Field(0, ge=0, description="The sample, where there are several per problem.")
     stage: str = Field(description="The stage that left it out.")
     reason: str = Field(min_length=1, description="A short fixed name, e.g. 'student_is_right'.")
+
+
+class ChainRow(Row):
+    """A chain of thought to learn or to refine: the teacher's long one (ORION), or a plain one."""
+
+    problem_id: str = Field(description="The `Problem.id` it solves.")
+    text: str = Field(min_length=1, description="The chain as a student would write it, answer included.")
+
+
+class ExposedError(Row):
+    """One distinct error of the student at one problem (ORION, error exposure)."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="The `Attempt.sample` that stands for all that err alike.")
+    text: str = Field(description="That solution, as sampled.")
+    answer: str | None = Field(None, description="Its wrong answer; None if it gives none.")
+    step: int | None = Field(None, ge=1, description="Its first wrong step, where arithmetic can tell.")
+    count: int = Field(1, ge=1, description="Solutions with the same answer or the same first wrong step.")
+    nll: float | None = Field(None, description="−log p of the solution in nats by the student, where it is asked for.")
+
+
+class RefinedChain(Row):
+    """A rewriting of the teacher's chain with the student's own errors in mind (ORION, refinement)."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="Which try this is, from 0.")
+    text: str = Field(min_length=1, description="The chain, answer included.")
+    errors: tuple[int, ...] = Field((), description="The `ExposedError.sample` of each error that was shown.")
+    similarity: float = Field(ge=0, le=1, description="To the teacher's chain: 1 is a copy (`stages/refinement.py`).")
+
+
+class Reflection(Row):
+    """What the student says of its own solution before it tries again (Reflexion; a baseline)."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    sample: int = Field(0, ge=0, description="The `Attempt.sample` it is about.")
+    trial: int = Field(0, ge=0, description="Counts the trials, from 0.")
+    text: str = Field(description="The reflection, as sampled.")
+    truncated: bool = Field(False, description="It was cut by the token limit.")
 
 
 class OwnCorrection(Row):

@@ -11,7 +11,7 @@ from redink.failures import BadInput, Failure
 from redink.pipelines.measuring import Judging, StepQuestion, chains, read_chains, spread, steps
 from redink.pipelines.step_errors import StepResults
 from redink.rows import write_rows
-from redink.types import LabelledSolution, Problem, Step, Thought, ThoughtRow
+from redink.types import ChainRow, LabelledSolution, Problem, Step, Thought, ThoughtRow
 
 STEPS = (Step(number=1, text="2 + 2 = 4"), Step(number=2, text="4 + 1 = 6"))
 
@@ -95,6 +95,19 @@ def test_chains_are_read_from_files_and_run_directories(tmp_path: Path) -> None:
     write_rows(tmp_path / "thoughts.jsonl", [ThoughtRow(problem_id="1", thought=thought)])
     (chain,) = read_chains(tmp_path)
     assert chain.question == "q" and "<Step1>2 + 2 = 4</Step1>" in chain.text
+
+
+def test_of_an_orion_run_what_it_learns_is_read_and_the_teachers_chains_by_name(tmp_path: Path) -> None:
+    write_rows(tmp_path / "problems.thoughts.jsonl", [Problem(id="1", question="q", answer="4")])
+    for name, text in (("learned", "mine"), ("long_chains", "theirs")):
+        write_rows(tmp_path / f"{name}.jsonl", [ChainRow(problem_id="1", text=text)])
+    assert [(row.question, row.text) for row in read_chains(tmp_path)] == [("q", "mine")]
+    assert [(row.question, row.text) for row in read_chains(tmp_path / "long_chains.jsonl")] == [("q", "theirs")]
+
+
+def test_a_folder_without_chains_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"thoughts\.jsonl"):
+        read_chains(tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,9 @@ from marking import teacher_reply
 from rich.console import Console
 
 from redink.failures import BadInput, Failure
+from redink.pipelines.methods import made_from
 from redink.pipelines.quarantine import Reopened, quarantined_rows, requeue
-from redink.pipelines.supercorrect import MADE_FROM, supercorrect
+from redink.pipelines.supercorrect import supercorrect
 from redink.recipe import Recipe, load_recipe
 from redink.rows import read_rows, write_rows
 from redink.run import Run
@@ -202,7 +203,9 @@ def test_a_stage_under_way_is_listed_and_must_be_finished_first(tmp_path: Path) 
 
 def test_the_rows_asked_for_are_listed_by_stage(tmp_path: Path) -> None:
     made_run(tmp_path)
-    assert sorted(quarantined_rows(tmp_path)) == sorted(MADE_FROM.keys() - {"evaluate.cross_dpo.corrections"})
+    assert sorted(quarantined_rows(tmp_path)) == sorted(
+        made_from(load_recipe("demo")).keys() - {"evaluate.cross_dpo.corrections"}
+    )
     assert list(quarantined_rows(tmp_path, stage="thoughts")) == ["thoughts"]
     assert quarantined_rows(tmp_path, "other") == {}
 

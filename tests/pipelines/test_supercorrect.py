@@ -12,7 +12,8 @@ import pytest
 from loopback import serving
 from marking import teacher_reply
 
-from redink.pipelines.supercorrect import first_wrong, supercorrect
+from redink.pipelines.supercorrect import supercorrect
+from redink.pipelines.workshop import first_wrong
 from redink.recipe import load_recipe
 from redink.run import Run
 from redink.types import Attempt, Verdict

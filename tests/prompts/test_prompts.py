@@ -27,6 +27,14 @@ FIELDS = {
     "judge_chain": {"rubric", "question", "chain"},
     "rubric_chain": set(),
     "remarks": {"remarks"},
+    "solve_in_steps": {"question"},
+    "write_long_chain": {"question", "solution"},
+    "refine_chain": {"question", "chain", "errors"},
+    "refine_chain_unexposed": {"question", "chain"},
+    "refine_as_teacher": {"question", "chain", "errors"},
+    "rewrite_chain": {"question", "chain", "errors"},
+    "reflect": {"question", "attempt"},
+    "retry": {"question", "attempt", "reflections"},
     "style_cot": {"question"},
     "style_cot_hierarchy": {"question"},
     "style_cot_hierarchy_generalized": {"question"},
@@ -35,6 +43,10 @@ FIELDS = {
     "compact/solve": {"question"},
     "compact/solve_hierarchical": {"question"},
     "compact/correct": {"question", "attempt"},
+    "compact/refine_chain": {"question", "chain", "errors"},
+    "compact/refine_chain_unexposed": {"question", "chain"},
+    "compact/reflect": {"question", "attempt"},
+    "compact/retry": {"question", "attempt", "reflections"},
 }
 GAPS = ["{{question}}", "{{solution}}", "{{reference}}", "{{attempt}}", "{{work}}", "{{", "}}", "\\1", "\\g<1>", "{0}"]
 values = st.lists(st.sampled_from(GAPS) | st.text(max_size=5), max_size=6).map("".join)

@@ -19,7 +19,7 @@ from redink.prompts import Prompt
 from redink.teaching.llm import InspectorPrompts, LLMInspector, LLMTeacher, TeacherPrompts
 from redink.teaching.reference import ReferenceInspector, ReferenceTeacher
 from redink.teaching.served import Classroom
-from redink.types import Attempt, Problem
+from redink.types import Attempt, Problem, Verdict
 
 PROBLEMS = [
     Problem(id="sum", question="What is 47 + 38 - 20?", answer="65",
@@ -75,6 +75,32 @@ def test_thoughts_and_corrections_are_those_of_the_reference_teacher(problem, re
         assert model.said == [render_thought(thought), render_trace(trace)]
 
     asyncio.run(compare())
+
+
+@pytest.mark.parametrize("problem", PROBLEMS[:2], ids=lambda problem: problem.id)
+@pytest.mark.parametrize("remarks", [(), ("Two\nlines.\n and a - dash",)])
+def test_chains_and_their_refinements_are_those_of_the_reference_teacher(problem, remarks):
+    over, offline = LLMTeacher(Direct(Classroom(PROBLEMS))), ReferenceTeacher()
+
+    async def compare() -> None:
+        chain = await offline.chain(problem)
+        assert await over.chain(problem, remarks) == chain
+        for errors in ([attempt_at(problem)], [], [attempt_at(problem)] * 2):
+            refined = await offline.refinement(problem, chain, errors)
+            assert await over.refinement(problem, chain, errors, remarks) == refined
+
+    asyncio.run(compare())
+
+
+def test_a_chain_that_cannot_be_written_or_rewritten_is_said_in_plain_words():
+    unmarked = Attempt(problem_id="sum", text="47 + 38", answer=None, verdict=Verdict(outcome="wrong"))
+    for work in (
+        LLMTeacher(Direct(Classroom(PROBLEMS))).chain(PROBLEMS[2]),
+        LLMTeacher(Direct(Classroom(PROBLEMS))).refinement(PROBLEMS[0], "no tags", [unmarked]),
+    ):
+        with pytest.raises(RowFailure) as caught:
+            asyncio.run(work)
+        assert "I cannot" in caught.value.raw
 
 
 @pytest.mark.parametrize("error_rate", [0.0, 1.0])

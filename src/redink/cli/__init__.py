@@ -15,7 +15,8 @@ USER_ERROR, INTERRUPTED = 2, 130
 
 app = typer.Typer(
     name="redink",
-    help="Teach small language models from their own mistakes (SuperCorrect, arXiv 2410.09008).\n\n"
+    help="Teach small language models from their own mistakes "
+    "(SuperCorrect, arXiv 2410.09008; ORION, arXiv 2505.22131).\n\n"
     "Start with [bold]redink demo[/]: the whole method, offline, on two CPU cores.",
     rich_markup_mode="rich",
     no_args_is_help=True,

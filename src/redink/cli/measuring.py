@@ -132,7 +132,7 @@ def evaluate_teacher(
 @commands.command("evaluate-chains", epilog="Example: redink evaluate-chains runs/demo --student bundled --limit 50")
 def evaluate_chains(
     chains: Annotated[
-        list[Path], typer.Argument(help="JSONL of question and chain, or run directories (their thoughts).")
+        list[Path], typer.Argument(help="JSONL of question and chain, or run directories (what they teach).")
     ],
     student: Annotated[str | None, typer.Option(help="A student that reads the chains: its perplexity.")] = None,
     prompt: PromptOption = None,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Any, get_type_hints
 
 import typer
 
@@ -54,6 +54,10 @@ class RunOptions:
         return [*(self.set_ or []), *named]
 
 
+NONE_GIVEN = RunOptions()
+UntilOption = Annotated[str, typer.Option(help="The last stage to do: one of the recipe's method (docs/orion.md).")]
+
+
 def _with_run_options(function: Callable[..., None]) -> Callable[..., None]:
     """The function with the fields of `RunOptions` in place of its last parameter, for typer to read."""
     hints = get_type_hints(RunOptions, include_extras=True)
@@ -79,8 +83,8 @@ def _with_run_options(function: Callable[..., None]) -> Callable[..., None]:
 def _run(recipe_name: str, until: str, options: RunOptions) -> None:
     """Load the recipe with its overrides, do the stages up to `until`, print the table if there is one."""
     calm_libraries()
+    from redink.pipelines.methods import follow_recipe
     from redink.pipelines.results import run_tables
-    from redink.pipelines.supercorrect import supercorrect
     from redink.pipelines.tables import as_rich
     from redink.recipe import load_recipe
     from redink.report.commands import write_and_say
@@ -93,7 +97,7 @@ def _run(recipe_name: str, until: str, options: RunOptions) -> None:
     if options.fresh:
         start_anew(folder)
     with Run(folder, recipe) as run:
-        results = supercorrect(run, options.data_dir, until)
+        results = follow_recipe(run, options.data_dir, until)
         if results is not None:
             for table in run_tables(results)[:SHOWN]:
                 console.print(as_rich(table, console.width))
@@ -119,8 +123,14 @@ def _stage_command(until: str, help_: str) -> Callable[..., None]:
     return _with_run_options(command)
 
 
+@commands.command(epilog="Example: redink run recipes/gsm8k-smollm2.toml --data-dir data --limit 8")
+@_with_run_options
+def run(recipe: RecipeArgument, until: UntilOption = "evaluate", options: RunOptions = NONE_GIVEN) -> None:
+    """Do a recipe's method from the first stage to the table; a run that was cut off goes on."""
+    _run(recipe, until, options)
+
+
 _VERBS = {
-    "run": ("evaluate", "Run a recipe from the first stage to the table; a run that was cut off goes on."),
     "thoughts": ("thoughts", "Teacher and inspector write the hierarchical thoughts (D_sft)."),
     "hsft": ("hsft", "… and fine-tune the student on them (HSFT)."),
     "attempts": ("attempts", "… and let it solve the problems held apart (the error set)."),

@@ -30,7 +30,7 @@ class Panel(Row):
     What has a default is missing from the results of older runs.
     """
 
-    model: str = Field(description="base, hsft or cross_dpo.")
+    model: str = Field(description="base, hsft, cross_dpo, orion, …: a model of the run, by name.")
     accuracy_t1: Estimate = Field(description="Acc@t1: the first solution is right.")
     accuracy_t2: Estimate = Field(description="Acc@t2: the answer after the student's own review is right.")
     delta: Estimate = Field(description="Δ(t1→t2) = Acc@t2 − Acc@t1.")

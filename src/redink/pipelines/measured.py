@@ -10,6 +10,7 @@ from typing import TypeVar
 from redink.answers.checkers import ExactChecker
 from redink.evaluation.outcomes import Outcomes
 from redink.failures import Failure
+from redink.pipelines.methods import models_of
 from redink.pipelines.series import SERIES, kept_series, read_outcomes
 from redink.recipe import EvaluationRecipe, kept_recipe
 from redink.rows import read_rows
@@ -18,9 +19,8 @@ from redink.stages.shards import GREEDY, repeat_name
 from redink.types import Attempt, Problem, Review
 
 R = TypeVar("R", Attempt, Review)
-MODELS = ("base", "hsft", "cross_dpo")
 HELD_OUT = "evaluation"
-"""What the evaluation set of a SuperCorrect run is called."""
+"""What the evaluation set of a method's run is called."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def measured(folder: Path) -> list[Measured]:
     if isinstance(recipe, EvaluationRecipe):
         found = _from_evaluation(folder, recipe.students)
     else:
-        found = _from_supercorrect(folder)
+        found = _from_method(folder, models_of(recipe))
     if not found:
         raise Failure(f"{folder} has no figures yet.", "Type the command of the run again, until it is done.")
     return found
@@ -98,9 +98,9 @@ def _ids_of_first_repeat(attempts: Path) -> list[str]:
     return [row.problem_id for path in _shards(attempts, 0) for row in read_rows(path, Attempt)]
 
 
-def _from_supercorrect(folder: Path) -> list[Measured]:
+def _from_method(folder: Path, models: Sequence[str]) -> list[Measured]:
     problems = folder / f"problems.{HELD_OUT}.jsonl"
-    done = [name for name in MODELS if (folder / f"evaluate.{name}.reviews.counts.json").exists()]
+    done = [name for name in models if (folder / f"evaluate.{name}.reviews.counts.json").exists()]
     return [
         _measured(
             name,

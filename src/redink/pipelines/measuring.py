@@ -44,9 +44,10 @@ from redink.recipe import Recipe, TeacherRecipe, load_recipe
 from redink.rows import read_json_lines, read_rows, write_rows
 from redink.run import JOURNAL
 from redink.stages.attempts import attempt
-from redink.types import Problem, Row, ThoughtRow
+from redink.types import ChainRow, Problem, Row, ThoughtRow
 
 R = TypeVar("R")
+RUN_FILES = ("thoughts.jsonl", "learned.jsonl", "long_chains.jsonl", "plain_chains.jsonl")
 CORRECTIONS, CHAINS = "evaluate-corrections", "evaluate-chains"
 CHAIN_FIELDS = ("chain", "solution", "text", "reply")
 
@@ -217,7 +218,7 @@ def chains(
 ) -> ChainsReport:
     """Length, a judge's marks and a student's perplexity of the chains of thought in some files or run directories.
 
-    A file holds rows of `question` and one of `CHAIN_FIELDS`; of a run directory the accepted thoughts are taken.
+    A file holds rows of `question` and one of `CHAIN_FIELDS`; of a run directory `read_chains` takes what it teaches.
     """
     sets = [(str(path), read_chains(path)[:limit]) for path in paths]
     reader = Student.load(student) if student else None
@@ -253,12 +254,24 @@ class Chain(Row):
 
 
 def read_chains(path: Path) -> list[Chain]:
-    """The chains of a JSONL file, or the thoughts of a run directory; raises `BadInput` naming file and line."""
+    """The chains of a JSONL file, or what a run directory teaches; raises `BadInput` naming file and line.
+
+    That is its thoughts, else the chains it learns, else the teacher's; each of these files may be named by itself.
+    """
     if path.is_dir():
-        asked = {row.id: row.question for row in read_rows(path / "problems.thoughts.jsonl", Problem)}
-        thoughts = read_rows(path / "thoughts.jsonl", ThoughtRow)
-        return [Chain(question=asked[row.problem_id], text=render_thought(row.thought)) for row in thoughts]
+        path = next((path / name for name in RUN_FILES if (path / name).exists()), path / RUN_FILES[0])
+    problems = path.parent / "problems.thoughts.jsonl"
+    if path.name in RUN_FILES and problems.exists():
+        asked = {row.id: row.question for row in read_rows(problems, Problem)}
+        return [Chain(question=asked[name], text=text) for name, text in _taught(path)]
     return [_chain(path, number, fields) for number, fields in read_json_lines(path)]
+
+
+def _taught(path: Path) -> list[tuple[str, str]]:
+    """Problem and text of each thought or chain in a file of a run."""
+    if path.name == RUN_FILES[0]:
+        return [(row.problem_id, render_thought(row.thought)) for row in read_rows(path, ThoughtRow)]
+    return [(row.problem_id, row.text) for row in read_rows(path, ChainRow)]
 
 
 def _chain(path: Path, number: int, fields: dict[str, object]) -> Chain:

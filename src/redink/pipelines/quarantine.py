@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import Field
 
 from redink.failures import BadInput, Failure
-from redink.pipelines.supercorrect import MADE_FROM, taught_kind
+from redink.pipelines.methods import made_from, taught_kind
 from redink.recipe import kept_recipe
 from redink.rows import read_rows
 from redink.run import Run
@@ -20,6 +20,8 @@ from redink.types import Quarantined, Row
 ENDING = ".quarantine.jsonl"
 SOURCES = "problems"
 UNDER_WAY = ".unfinished.jsonl"
+RESULTS = ("results.json",)
+Resting = Mapping[str, tuple[str, ...]]
 
 
 class Reopened(Row):
@@ -56,14 +58,15 @@ def requeue(folder: Path, reason: str, stage: str | None = None, remake: bool = 
     if SOURCES in found:
         raise Failure(f"{folder}: rows of the problem sources have no other try.", "Mend the source, or leave them.")
     with Run(folder, kept_recipe(folder)) as run:
-        later = {name: _made_from(folder, name) for name in _first(found)}
+        resting = made_from(run.recipe)
+        later = {name: _made_of(folder, name, resting) for name in _first(found, resting)}
         _refuse(run, later, remake)
         return [_reopened(run, name, len(found[name]), later[name], reason) for name in later]
 
 
-def _first(stages: Iterable[str]) -> list[str]:
+def _first(stages: Iterable[str], resting: Resting) -> list[str]:
     """The stages that rest on none of the others: those that do are made anew as a whole."""
-    patterns = [pattern for stage in stages for pattern in _resting_on(stage)]
+    patterns = [pattern for stage in stages for pattern in resting.get(stage, RESULTS)]
     return [stage for stage in stages if not any(fnmatch(f"{stage}.jsonl", pattern) for pattern in patterns)]
 
 
@@ -84,13 +87,10 @@ def _reopened(run: Run[Any], stage: str, rows: int, later: tuple[str, ...], reas
     return Reopened(stage=stage, rows=rows, removed=later)
 
 
-def _made_from(folder: Path, stage: str) -> tuple[str, ...]:
-    made = {str(path.relative_to(folder)) for pattern in _resting_on(stage) for path in folder.glob(pattern)}
+def _made_of(folder: Path, stage: str, resting: Resting) -> tuple[str, ...]:
+    patterns = resting.get(stage, RESULTS)
+    made = {str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)}
     return tuple(sorted(made))
-
-
-def _resting_on(stage: str) -> tuple[str, ...]:
-    return MADE_FROM.get(stage, ("results.json",))
 
 
 def _with_reason(rows: list[Quarantined], reason: str | None) -> list[Quarantined]:

@@ -59,7 +59,7 @@ class Results(Row):
     student: str = Field(description="The base student.")
     seed: int = Field(description="The recipe's seed.")
     problems: int = Field(description="Evaluation problems, seen by no stage.")
-    panels: tuple[Panel, ...] = Field(description="base, hsft, cross_dpo.")
+    panels: tuple[Panel, ...] = Field(description="One per model, from the base on.")
     counts: tuple[StageCounts, ...] = Field(description="The books of every stage.")
 
 

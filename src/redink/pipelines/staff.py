@@ -46,6 +46,9 @@ _FREE = {
     who: {key.removeprefix(f"{who}.") for key in MAY_CHANGE if key.startswith(f"{who}.")}
     for who in ("teacher", "inspector")
 }
+_NOT_OF_TRACES = {
+    "chain", "long_chain", "refine", "refine_unexposed", "refine_as_teacher", "rewrite", "reflect", "retry",
+}  # fmt: skip
 
 
 @dataclass
@@ -221,7 +224,7 @@ def teacher_name(recipe: RunRecipe) -> str:
 def staff_tag(recipe: RunRecipe) -> str:
     """A name for the work of this teacher and inspector, the same as long as they would do the same."""
     told = {
-        "prompts": recipe.prompts.model_dump(mode="json"),
+        "prompts": recipe.prompts.model_dump(mode="json", exclude=_NOT_OF_TRACES),
         **{who: getattr(recipe, who).model_dump(mode="json", exclude=_FREE[who]) for who in ("teacher", "inspector")},
     }
     return f"{slug(teacher_name(recipe))}-{digest(json.dumps(told, sort_keys=True))[:4]}"
@@ -274,7 +277,10 @@ def _teacher(recipe: RunRecipe, desk: Desk | None, checker: Checker) -> Teacher:
     if desk is None or wanted.kind != "openai":
         return ReferenceTeacher(error_rate=wanted.error_rate, seed=recipe.seed)
     own = TeacherPrompts(
-        thought=load_prompt(prompts.extract_thought), correction=load_prompt(prompts.correct_with_solution)
+        thought=load_prompt(prompts.extract_thought),
+        correction=load_prompt(prompts.correct_with_solution),
+        chain=load_prompt(prompts.long_chain),
+        refinement=load_prompt(prompts.refine_as_teacher),
     )
     return LLMTeacher(desk.chat(wanted), own, _settings(wanted), checker)
 

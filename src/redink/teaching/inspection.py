@@ -12,7 +12,7 @@ from redink.teaching.protocols import Inspection
 from redink.types import Attempt, CorrectionTrace, Problem, Thought, Tried
 
 T = TypeVar("T")
-W = TypeVar("W", bound=Thought | CorrectionTrace)
+W = TypeVar("W", bound=Thought | CorrectionTrace | str)
 Remarks = tuple[str, ...]
 
 _NO_REASON = ("This was not accepted, and no reason was given: check every step and calculation again.",)
@@ -53,6 +53,17 @@ class NoInspector:
     ) -> Inspection:
         """Accept."""
         return Inspection(accepted=True)
+
+
+async def uninspected(
+    make: Callable[[Sequence[str]], Awaitable[W]], patience: Patience | None = None, before: Sequence[Tried] = ()
+) -> W:
+    """Work that nobody inspects, asked for again with the reason while that may help; raises as `inspected` does."""
+
+    async def accept(work: W, remarks: Sequence[str]) -> Inspection:
+        return Inspection(accepted=True)
+
+    return (await inspected(make, accept, patience, before)).work
 
 
 async def inspected(
@@ -140,5 +151,7 @@ def _opening(failed: Sequence[Tried]) -> Remarks:
     return (f"Earlier replies that could not be used: {len(blamed)}; the last because of {why}",)
 
 
-def _render(work: Thought | CorrectionTrace) -> str:
+def _render(work: Thought | CorrectionTrace | str) -> str:
+    if isinstance(work, str):
+        return work
     return render_thought(work) if isinstance(work, Thought) else render_trace(work)

@@ -15,7 +15,7 @@ from redink.markup import parse_thought, parse_trace, render_thought, render_tra
 from redink.models.chat import ChatModel, ChatSettings, ask
 from redink.prompts import Prompt, load_prompt
 from redink.teaching.protocols import Inspection
-from redink.teaching.validation import W, is_plainly_right, sound_thought, sound_trace
+from redink.teaching.validation import W, is_plainly_right, sound_chain, sound_thought, sound_trace
 from redink.types import Attempt, CorrectionTrace, Problem, Row, Thought
 
 _VERDICT = re.compile(r"<verdict>([^<]*)</verdict>", re.IGNORECASE)
@@ -29,7 +29,11 @@ class TeacherPrompts(Row):
     correction: Prompt = Field(
         default_factory=lambda: load_prompt("correct_with_solution"), description="question, reference, attempt"
     )
-    remarks: Prompt = Field(default_factory=lambda: load_prompt("remarks"), description="remarks; appended to either")
+    chain: Prompt = Field(default_factory=lambda: load_prompt("write_long_chain"), description="question, solution")
+    refinement: Prompt = Field(
+        default_factory=lambda: load_prompt("refine_as_teacher"), description="question, chain, errors"
+    )
+    remarks: Prompt = Field(default_factory=lambda: load_prompt("remarks"), description="remarks; appended to any")
 
 
 class InspectorPrompts(Row):
@@ -45,7 +49,7 @@ class InspectorPrompts(Row):
 
 
 class LLMTeacher:
-    """Writes thoughts (SuperCorrect, P_tea) and corrections (grounded P_c) from the gold solution."""
+    """Writes thoughts (SuperCorrect, P_tea), corrections (grounded P_c) and long chains from the gold solution."""
 
     def __init__(
         self,
@@ -85,6 +89,23 @@ class LLMTeacher:
         if is_plainly_right(work.answer, problem, self.checker):
             return check()
         return await asyncio.to_thread(check)
+
+    async def chain(self, problem: Problem, remarks: Sequence[str] = ()) -> str:
+        """Write a long chain of thought (ORION); raises `ReplyFailure`, or `Unsound` where its answer is not right."""
+        prompt = self.prompts.chain.render(question=problem.question, solution=gold(problem))
+        return await self._chain(problem, prompt, remarks)
+
+    async def refinement(
+        self, problem: Problem, chain: str, errors: Sequence[Attempt], remarks: Sequence[str] = ()
+    ) -> str:
+        """Rewrite a chain for a student that made these errors; raises as `chain` does."""
+        listed = listed_errors([attempt.text for attempt in errors])
+        prompt = self.prompts.refinement.render(question=problem.question, chain=chain, errors=listed)
+        return await self._chain(problem, prompt, remarks)
+
+    async def _chain(self, problem: Problem, prompt: str, remarks: Sequence[str]) -> str:
+        text = await _reply(self.model, self.settings, prompt, self.prompts.remarks, remarks)
+        return await asyncio.to_thread(sound_chain, problem, text, self.checker)
 
 
 class LLMInspector:
@@ -127,6 +148,24 @@ async def _reply(
     if remarks:
         prompt += "\n\n" + remarks_prompt.render(remarks="\n".join(f"- {remark}" for remark in remarks))
     return (await model.complete(ask(prompt, settings))).text
+
+
+def listed_errors(texts: Sequence[str]) -> str:
+    """Wrong solutions as a prompt lists them, numbered from 1; says so where there is none.
+
+    >>> listed_errors(["1 + 1 = 3"])
+    'Wrong solution 1:\\n1 + 1 = 3'
+    """
+    return "\n\n".join(f"Wrong solution {n}:\n{text}" for n, text in enumerate(texts, start=1)) or "(none)"
+
+
+def read_errors(listed: str) -> list[str]:
+    """The wrong solutions out of `listed_errors`.
+
+    >>> read_errors(listed_errors(["a", "b\\n\\nc"]))
+    ['a', 'b\\n\\nc']
+    """
+    return [text.strip() for text in re.split(r"^Wrong solution [0-9]+:\n", listed, flags=re.MULTILINE)[1:]]
 
 
 def gold(problem: Problem) -> str:

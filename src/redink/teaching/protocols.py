@@ -18,7 +18,7 @@ class Inspection(Row):
 
 
 class Teacher(Protocol):
-    """Writes thoughts and corrections; it may look at the gold solution."""
+    """Writes thoughts, corrections and chains of thought; it may look at the gold solution."""
 
     async def thought(self, problem: Problem, remarks: Sequence[str] = ()) -> Thought:
         """Write how the problem is solved; `remarks` say what was wrong with the last try.
@@ -28,6 +28,14 @@ class Teacher(Protocol):
 
     async def correction(self, problem: Problem, attempt: Attempt, remarks: Sequence[str] = ()) -> CorrectionTrace:
         """Mark the first wrong step of the attempt and carry on from its correction; raises as `thought` does."""
+
+    async def chain(self, problem: Problem, remarks: Sequence[str] = ()) -> str:
+        """Write a long chain of thought, answer included (ORION); raises as `thought` does."""
+
+    async def refinement(
+        self, problem: Problem, chain: str, errors: Sequence[Attempt], remarks: Sequence[str] = ()
+    ) -> str:
+        """Rewrite a chain so that it suits a student that made these errors (ORION, by the teacher); raises alike."""
 
 
 class Inspector(Protocol):

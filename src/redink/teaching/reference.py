@@ -18,6 +18,7 @@ from math import prod
 
 from redink.failures import Unteachable
 from redink.teaching.arithmetic import spelled
+from redink.teaching.chains import long_chain, rewritten
 from redink.teaching.equations import (
     Equation,
     Expression,
@@ -324,10 +325,11 @@ class Mending:
 
 
 class ReferenceTeacher:
-    """Writes thoughts and corrections from the gold solution, by rule.
+    """Writes thoughts, corrections and chains from the gold solution, by rule.
 
-    `error_rate` spoils that share of its work on purpose, so that an inspector has something to find; whether a
-    piece is spoilt depends only on `seed`, problem, sample and the remarks, so a run repeats and a retry may succeed.
+    `error_rate` spoils that share of its thoughts and corrections on purpose, so that an inspector has something to
+    find; whether a piece is spoilt depends only on `seed`, problem, sample and the remarks, so a run repeats and a
+    retry may succeed.
     """
 
     def __init__(self, error_rate: float = 0.0, seed: int = 0) -> None:
@@ -343,8 +345,7 @@ class ReferenceTeacher:
         (its steps do not reach the gold answer).
         """
         gold = _teachable(problem)
-        steps = [Step(number=n, text=step.setup, key=step.key) for n, step in enumerate(gold.steps, start=1)]
-        thought = Thought(steps=tuple(steps), generalized=_generalized(gold.steps), answer=problem.answer)
+        thought = Thought(steps=_setups(gold), generalized=_generalized(gold.steps), answer=problem.answer)
         dice = self._dice(problem, "thought", remarks)
         return _spoilt_thought(thought, dice) if dice.random() < self.error_rate else thought
 
@@ -361,8 +362,35 @@ class ReferenceTeacher:
         dice = self._dice(problem, f"sample {attempt.sample}", remarks)
         return _spoilt_trace(trace, dice) if dice.random() < self.error_rate else trace
 
+    async def chain(self, problem: Problem, remarks: Sequence[str] = ()) -> str:
+        """The thought at length: a start that is given up, every step, a verification; raises as `thought` does."""
+        gold = _teachable(problem)
+        return long_chain(_setups(gold), [step.equation for step in gold.steps], problem.answer)
+
+    async def refinement(
+        self, problem: Problem, chain: str, errors: Sequence[Attempt], remarks: Sequence[str] = ()
+    ) -> str:
+        """The chain without its detours, with a warning in the step of each error that can be located.
+
+        Raises `Unteachable` as `thought` does, 'unlocated' where no error can be located, and as `rewritten` does.
+        """
+        gold, located = _teachable(problem), []
+        for attempt in errors:
+            if k := wrong_step_of(problem, attempt) if attempt.steps else None:
+                mending = mend(gold, attempt.steps, k)
+                error = LocatedError(step=k, cause=mending.cause, correction=mending.correction)
+                located.append((attempt.steps[k - 1], error))
+        if errors and not located:
+            raise Unteachable("unlocated", f"no step of the errors at {problem.id} is wrong", chain)
+        return rewritten(chain, located)
+
     def _dice(self, problem: Problem, what: str, remarks: Sequence[str]) -> random.Random:
         return random.Random("\n".join([str(self.seed), problem.id, what, str(len(remarks)), *remarks]))
+
+
+def _setups(gold: GoldReading) -> tuple[Step, ...]:
+    """The gold solution as a student should write it: each step sets up, its key comes to the result."""
+    return tuple(Step(number=n, text=step.setup, key=step.key) for n, step in enumerate(gold.steps, start=1))
 
 
 def _name(attempt: Attempt) -> str:

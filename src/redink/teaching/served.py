@@ -20,7 +20,7 @@ from redink.markup import parse_steps, parse_thought, parse_trace, render_though
 from redink.models.fake_server import Asked, Refused, Said, options, read_script, serve_forever
 from redink.prompts import Prompt
 from redink.rows import read_rows
-from redink.teaching.llm import InspectorPrompts, TeacherPrompts
+from redink.teaching.llm import InspectorPrompts, TeacherPrompts, read_errors
 from redink.teaching.protocols import Inspection, Inspector, Teacher
 from redink.teaching.reference import ReferenceInspector, ReferenceTeacher
 from redink.types import Attempt, CorrectionTrace, Problem
@@ -48,6 +48,8 @@ class Classroom:
         self._kinds: tuple[tuple[re.Pattern[str], Callable[[Problem, Fields], str]], ...] = (
             (_filled(asks.thought, asks.remarks), self._thought),
             (_filled(asks.correction, asks.remarks), self._correction),
+            (_filled(asks.chain, asks.remarks), self._chain),
+            (_filled(asks.refinement, asks.remarks), self._refinement),
             (_filled(looks.thought, looks.remarks), self._look_at_thought),
             (_filled(looks.trace, looks.remarks), self._look_at_trace),
         )
@@ -77,6 +79,19 @@ class Classroom:
             if failure.reason != "unlocated":
                 return f"I cannot mark this attempt: {failure.detail}."
             return render_trace(CorrectionTrace(steps=attempt.steps, answer=problem.answer))
+
+    def _chain(self, problem: Problem, fields: Fields) -> str:
+        try:
+            return _now(self.teacher.chain(problem, _remarks(fields)))
+        except Unteachable as failure:
+            return f"I cannot write this chain: {failure.detail}."
+
+    def _refinement(self, problem: Problem, fields: Fields) -> str:
+        errors = [_attempt(problem, text) for text in read_errors(fields["errors"])]
+        try:
+            return _now(self.teacher.refinement(problem, fields["chain"], errors, _remarks(fields)))
+        except Unteachable as failure:
+            return f"I cannot rewrite this chain: {failure.detail}."
 
     def _look_at_thought(self, problem: Problem, fields: Fields) -> str:
         try:

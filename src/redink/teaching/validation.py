@@ -47,6 +47,17 @@ def sound_trace(
     return _sound(trace, [*faults, *_answer_faults(problem, trace, checker)], raw)
 
 
+def sound_chain(problem: Problem, text: str, checker: Checker = MATH) -> str:
+    """The chain, if an answer can be read out of it and is right; else raises `Unsound`."""
+    answer = checker.extract(text, problem)
+    if answer is None:
+        raise Unsound("no_answer", "No final answer can be read: end with <Answer>...</Answer>.", text)
+    if not checker.compare(answer, problem).right:
+        remark = f"The answer is {answer}, but the right answer is {problem.answer}."
+        raise Unsound("answer_is_wrong", remark, text)
+    return text.strip()
+
+
 def _sound(work: W, faults: list[Fault], raw: str) -> W:
     if faults:
         raise Unsound(faults[0][0], " ".join(remark for _, remark in faults), raw)

@@ -1,0 +1,312 @@
+"""What the methods share: problems, one student in memory, sampling with seeds of its own, taught stages, training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from redink.answers.checkers import checker_of
+from redink.markup import render_thought
+from redink.models.student import Sampling, Student, derived_seed
+from redink.pipelines.results import Results
+from redink.pipelines.staff import Staff, corrected, hire, journal_of, taught
+from redink.problems import fingerprint
+from redink.problems.draw import ProblemSets, Sizes, draw_sets
+from redink.progress import Advance
+from redink.prompts import Prompt, load_prompt
+from redink.recipe import Recipe
+from redink.run import Run
+from redink.stages.attempts import attempt
+from redink.stages.chunks import Chunked
+from redink.stages.reviews import correction_prompt, review
+from redink.stages.thoughts import write_thought
+from redink.teaching.recheck import results_only
+from redink.training.cross_dpo import train_cross_dpo
+from redink.training.encoding import Lesson
+from redink.training.hsft import train_hsft
+from redink.training.loop import TrainReport
+from redink.training.settings import CrossDPOSettings
+from redink.types import (
+    Attempt,
+    ChainRow,
+    CorrectionRow,
+    OwnCorrection,
+    PreferencePair,
+    Problem,
+    Quarantined,
+    Review,
+    Row,
+    ThoughtRow,
+    Tried,
+)
+
+R = TypeVar("R", bound=Row)
+BASE = "base"
+SETS = ("thoughts", "errors", "evaluation")
+REPLAY_TEMPERATURE = 0.7
+NO_PROBLEMS_LEFT = "See the run directory's *.rejected.jsonl and *.quarantine.jsonl for the reasons."
+Stages = Generator[str, None, Results]
+"""A method under way: it yields the name of each stage that is done, and comes to its results."""
+
+
+def follow(stages: Stages, until: str) -> Results | None:
+    """Do the stages up to and including `until`; the results if they are reached, else None."""
+    try:
+        while next(stages) != until:
+            pass
+    except StopIteration as end:
+        results: Results = end.value
+        return results
+    finally:
+        stages.close()
+    return None
+
+
+class Workshop:
+    """One run of one method: each stage reads what the ones before it wrote; `seeds` are named in the manifest."""
+
+    def __init__(
+        self,
+        run: Run[Recipe],
+        data_dir: Path | None,
+        seeds: Sequence[str],
+        asks: Mapping[str, str] | None = None,
+        weights: Mapping[str, str] | None = None,
+    ) -> None:
+        """`asks` names the prompt of each model that is asked neither as the base nor by `prompts.solve`.
+
+        `weights` names the model whose weights another one has, such as one that is only asked otherwise.
+        """
+        self.run, self.recipe, self.seeds, self.weights = run, run.recipe, seeds, weights or {}
+        wanted, prompts = self.recipe.problems, self.recipe.prompts
+        self.checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])
+        self.sets = self._problems(data_dir)
+        self.solve, self.correct = load_prompt(prompts.solve), load_prompt(prompts.correct)
+        self.asks = {BASE: load_prompt(prompts.base), **{name: load_prompt(it) for name, it in (asks or {}).items()}}
+        self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
+        self._student: Student | None = None
+
+    def __enter__(self) -> Workshop:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.staff.leave()
+        fingerprints = {name: fingerprint(getattr(self.sets, name)) for name in SETS}
+        self.run.write_manifest(fingerprints, {purpose: self.seed(purpose) for purpose in self.seeds})
+
+    def _problems(self, data_dir: Path | None) -> ProblemSets:
+        files = [self.run.path(f"problems.{name}.jsonl") for name in SETS]
+        if all(file.exists() for file in files):
+            return ProblemSets(*(self.run.rows(f"problems.{name}", Problem) for name in SETS))
+        wanted = self.recipe.problems
+        set_aside: list[Quarantined] = []
+        sets = draw_sets(
+            wanted.sources,
+            wanted.evaluation_sources,
+            Sizes(wanted.thoughts, wanted.errors, wanted.evaluation),
+            held_out_only=wanted.held_out,
+            seed=self.recipe.seed,
+            data_dir=data_dir,
+            set_aside=set_aside,
+        )
+        if set_aside:
+            self.run.keep("problems.quarantine", lambda: set_aside, Quarantined)
+        for name in SETS:
+            self.run.keep(f"problems.{name}", lambda name=name: getattr(sets, name), Problem)  # type: ignore[misc]
+        return sets
+
+    # ------------------------------------------------------------------ the student
+
+    def seed(self, purpose: str) -> int:
+        """A seed of its own for each purpose, derived from the recipe's."""
+        return derived_seed(self.recipe.seed, purpose)
+
+    def sampling(self, purpose: str, temperature: float, stop: tuple[str, ...] = ("</Answer>",)) -> Sampling:
+        """The recipe's sampling at this temperature (0: greedy)."""
+        wanted = self.recipe.sampling
+        return Sampling(
+            temperature=temperature,
+            top_p=wanted.top_p,
+            max_new_tokens=wanted.max_new_tokens,
+            stop=stop,
+            seed=self.seed(purpose),
+            batch_rows=wanted.batch_rows,
+        )
+
+    def folder(self, model: str) -> str:
+        """Where a model of this run lies; the base is the recipe's student."""
+        return self.recipe.student if model == BASE else str(self.run.path(self.weights.get(model, model)))
+
+    def student(self, model: str) -> Student:
+        """A model of this run by name; the last one asked for stays in memory."""
+        name = self.folder(model)
+        if self._student is None or self._student.name != name:
+            self._student = None
+            self._student = Student.load(name)
+        return self._student
+
+    def prompt_of(self, model: str) -> Prompt:
+        """How a model is asked for a solution."""
+        return self.asks.get(model, self.solve)
+
+    # ------------------------------------------------------------------ what it writes
+
+    def attempts(
+        self, stage: str, model: str, problems: Sequence[Problem], sampling: Sampling, samples: int
+    ) -> list[Attempt]:
+        """`samples` solutions of each problem by a model, grouped by problem: a stage."""
+
+        def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
+            drawn = numbered(sampling, number, samples)
+            return attempt(rows, self.student(model), self.prompt_of(model), drawn, advance, self.checker)
+
+        return self.run.stage(Chunked(stage, Attempt, make), problems, per_input=samples, unit="solutions")
+
+    def shown(self, attempts: Sequence[Attempt]) -> list[Attempt]:
+        """The attempts as reviewers see them."""
+        return [results_only(row) for row in attempts] if self.recipe.review.results_only else list(attempts)
+
+    def reviews(
+        self,
+        stage: str,
+        model: str,
+        problems: Sequence[Problem],
+        attempts: Sequence[Attempt],
+        sampling: Sampling,
+        samples: int,
+    ) -> list[Review]:
+        """`samples` reviews of each attempt (aligned with the problems) by a model: a stage."""
+        longer = with_length(sampling, self.recipe.sampling.max_review_tokens)
+
+        def make(rows: Sequence[tuple[Problem, Attempt]], number: int, advance: Advance) -> Sequence[Row]:
+            about, written = [row[0] for row in rows], [row[1] for row in rows]
+            drawn = numbered(longer, number, samples)
+            return review(about, written, self.student(model), self.correct, drawn, advance, self.checker)
+
+        inputs = list(zip(problems, attempts, strict=True))
+        return self.run.stage(Chunked(stage, Review, make), inputs, per_input=samples, unit="reviews")
+
+    def settled(self, stage: str, kind: type[R], make: Callable[[], Sequence[Row]]) -> list[R]:
+        """A stage whose outcomes are made in one go, without any model: read if it is done."""
+        return self.run.settle(stage, kind, () if self.run.finished(stage) else make())
+
+    # ------------------------------------------------------------------ what it is taught
+
+    def thoughts(self, stage: str, problems: Sequence[Problem]) -> list[ThoughtRow]:
+        """The teacher writes thoughts, the inspector checks them (SuperCorrect section 3.1): a stage."""
+        staff = self.staff
+
+        async def work(problem: Problem, before: Sequence[Tried]) -> Row:
+            return await write_thought(problem, staff.teacher, staff.inspector, staff.patience, before, self.checker)
+
+        return taught(self.run, staff, stage, ThoughtRow, problems, work)
+
+    def corrections(
+        self,
+        stage: str,
+        problems: Sequence[Problem],
+        wrong: Sequence[Attempt],
+        onward: Chunked[CorrectionRow, OwnCorrection] | None = None,
+    ) -> list[CorrectionRow]:
+        """T⁺: the teacher marks the first wrong step of each wrong attempt, inspected (section 3.2)."""
+        return corrected(self.run, self.staff, stage, problems, wrong, self.checker, onward)
+
+    def thought_lessons(self, thoughts: Sequence[ThoughtRow]) -> list[Lesson]:
+        """What HSFT teaches: the thoughts as replies to P_stu, and the replayed reviews."""
+        asked = {problem.id: problem.question for problem in self.sets.thoughts}
+        lessons = [
+            Lesson(self.solve.render(question=asked[row.problem_id]), render_thought(row.thought)) for row in thoughts
+        ]
+        return lessons + self.replayed(len(lessons))
+
+    def chain_lessons(self, model: str, chains: Sequence[ChainRow]) -> list[Lesson]:
+        """What SFT on chains of thought teaches: the chains as replies to the model's prompt, and replayed reviews."""
+        asked, prompt = {problem.id: problem.question for problem in self.sets.thoughts}, self.prompt_of(model)
+        lessons = [Lesson(prompt.render(question=asked[row.problem_id]), row.text) for row in chains]
+        return lessons + self.replayed(len(lessons))
+
+    def replayed(self, lessons: int) -> list[Lesson]:
+        """The base student's own greedy reviews of its own solutions, `hsft.replay` of them for each lesson.
+
+        So that a small student does not forget how to review; not in the papers.
+        """
+        count = round(self.recipe.hsft.replay * lessons)
+        if not count:
+            return []
+        problems = self.sets.thoughts[:count]
+        drawn = self.attempts("replay.attempts", BASE, problems, self.sampling("replay", REPLAY_TEMPERATURE), 1)
+        attempts = self.shown(drawn)
+        reviews = self.reviews("replay.reviews", BASE, problems, attempts, self.sampling("replay", 0.0), 1)
+        return [
+            Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
+            for problem, written, row in zip(problems, attempts, reviews, strict=True)
+            if not row.truncated
+        ]
+
+    def supervised(self, model: str, lessons: Callable[[], Sequence[Lesson]]) -> None:
+        """Fine-tune the base student on lessons, by `[hsft]` whatever the method; kept as `model`."""
+
+        def train(out: Path) -> TrainReport:
+            return train_hsft(self.student(BASE), lessons(), self.recipe.hsft, out, self.seed(model))
+
+        self._trained(model, "rows", train)
+
+    def preferred(
+        self,
+        model: str,
+        reference: str,
+        pairs: Sequence[PreferencePair],
+        settings: CrossDPOSettings,
+        lessons: Callable[[], Sequence[Lesson]] = list,
+    ) -> None:
+        """DPO of the model `reference`, which is also the frozen reference (eq. 8), on pairs; kept as `model`."""
+
+        def train(out: Path) -> TrainReport:
+            beside = lessons() if settings.replay else ()
+            return train_cross_dpo(self.student(reference), pairs, settings, out, self.seed(model), lessons=beside)
+
+        self._trained(model, "pairs", train)
+
+    def _trained(self, model: str, rows: str, train: Callable[[Path], TrainReport]) -> None:
+        out = self.run.path(model)
+        if out.exists():
+            return
+        try:
+            report = train(out)
+        finally:
+            self._student = None  # it was trained in place
+        self.run.say(f"{model}: {report.rows} {rows} ({report.too_long} too long), {report.steps} steps")
+
+
+def about(
+    rows: Sequence[CorrectionRow], problems: Sequence[Problem], attempts: Sequence[Attempt]
+) -> tuple[list[Problem], list[Attempt]]:
+    """Problem and attempt of each correction, aligned with them."""
+    by_id = {problem.id: problem for problem in problems}
+    written = {(row.problem_id, row.sample): row for row in attempts}
+    return [by_id[row.problem_id] for row in rows], [written[row.problem_id, row.sample] for row in rows]
+
+
+def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:
+    """The error set: up to `per_problem` wrong attempts of each problem, no two with the same text."""
+    kept: dict[str, list[Attempt]] = {}
+    for row in attempts:
+        held = kept.setdefault(row.problem_id, [])
+        new = row.text not in {other.text for other in held}
+        if row.verdict.outcome != "right" and new and len(held) < per_problem:
+            held.append(row)
+    return [row for held in kept.values() for row in held]
+
+
+def numbered(sampling: Sampling, number: int, samples: int = 1) -> Sampling:
+    """The same sampling with a seed for chunk `number`."""
+    return Sampling(**{**vars(sampling), "seed": derived_seed(sampling.seed, number), "samples": samples})
+
+
+def with_length(sampling: Sampling, max_new_tokens: int) -> Sampling:
+    """The same sampling with another longest reply."""
+    return Sampling(**{**vars(sampling), "max_new_tokens": max_new_tokens})
