@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from redink.cli import evaluation, measuring, quarantine, running, tools
+from redink.cli import evaluation, measuring, quarantine, running, streaming, tools, training
 from redink.failures import Failure, StoppedByHand
 from redink.report import commands as report
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _part in (running, evaluation, measuring, report, quarantine, tools):
+for _part in (running, training, evaluation, measuring, report, quarantine, streaming, tools):
     app.add_typer(_part.commands)
 
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from redink.answers import compare, final_number
 from redink.failures import MarkupFailure
 from redink.markup import parse_trace, render_step, render_steps
-from redink.models.student import Request, Sampling, Student
+from redink.models.student import Request, Sampling, Solver
 from redink.progress import Advance, quiet
 from redink.prompts import Prompt
+from redink.stages.making import set_aside
 from redink.stages.reviews import correction_prompt
 from redink.types import (
     Attempt,
@@ -24,6 +25,7 @@ from redink.types import (
     OwnCorrection,
     PreferencePair,
     Problem,
+    Quarantined,
     Rejected,
     Review,
     Step,
@@ -54,7 +56,7 @@ def own_corrections(
     problems: Sequence[Problem],
     attempts: Sequence[Attempt],
     corrections: Sequence[CorrectionRow],
-    student: Student,
+    student: Solver,
     prompt: Prompt,
     sampling: Sampling,
     advance: Advance = quiet,
@@ -69,6 +71,12 @@ def own_corrections(
         OwnCorrection(problem_id=row.problem_id, sample=row.sample, text=drawn[0].text, ends=drawn[0].finish == "end")
         for row, drawn in zip(corrections, replies, strict=True)
     ]
+
+
+def no_own_correction(about: tuple[Problem, Attempt, CorrectionRow], why: str) -> list[Quarantined]:
+    """What stands for the student's own side where it could not be drawn: set aside, with the wrong solution."""
+    _, written, row = about
+    return set_aside("own_corrections", row.problem_id, why, written.text, [row.sample])
 
 
 def marked_error(prefix: str, text: str) -> LocatedError | None:
