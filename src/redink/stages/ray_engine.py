@@ -42,7 +42,6 @@ class RayEngine:
         self.settings = settings
         self._started = False
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-        os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "error")
         if self._own:
             os.environ.setdefault(LOOPBACK, "0")
         try:
