@@ -17,7 +17,11 @@ from redink.report.charts import Bar, Flow, Group, Mark, Series
 from redink.report.files import AtKRead, HistogramRead, PanelRead, RunFiles, Spent
 from redink.report.html import Html, element, joined
 
-LABELS = {"base": "base", "hsft": "HSFT", "cross_dpo": "Cross-DPO", "cross-dpo": "Cross-DPO"}
+LABELS = {
+    "base": "base", "sft": "SFT", "long_sft": "SFT on long chains", "hsft": "HSFT", "orion": "ORION", "dpo": "DPO",
+    "step_dpo": "Step-DPO", "reflexion": "Reflexion", "cross_dpo": "Cross-DPO", "cross-dpo": "Cross-DPO",
+    "error_prone": "the exposure model", **{f"cross_dpo_{n}": f"Cross-DPO, round {n}" for n in range(2, 10)},
+}  # fmt: skip
 STYLES = ("m0", "m1", "m2", "m3", "m4", "m5")
 NO_NUMBER = "–"
 Grouped = dict[str, dict[str, Estimate]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,11 +11,14 @@ from typing import NamedTuple
 from redink.failures import BadInput
 from redink.types import (
     Attempt,
+    ChainRow,
     CorrectionRow,
+    ExposedError,
     OwnCorrection,
     PreferencePair,
     Problem,
     Quarantined,
+    RefinedChain,
     Rejected,
     Review,
     Row,
@@ -22,7 +26,7 @@ from redink.types import (
 )
 
 SETS = ("evaluation", "errors", "thoughts")
-MODELS = ("base", "hsft", "cross_dpo")
+MODELS = ("base", "sft", "long_sft", "hsft", "orion", "dpo", "step_dpo", "reflexion", "cross_dpo", "error_prone")
 GREEDY, REPEATS = "greedy", "repeats"
 _KINDS: dict[str, tuple[str, type[Row]]] = {
     "attempts": ("attempt", Attempt),
@@ -33,12 +37,23 @@ _KINDS: dict[str, tuple[str, type[Row]]] = {
     "pairs": ("pair", PreferencePair),
     "confirmations": ("pair", PreferencePair),
     "thoughts": ("thought", ThoughtRow),
+    "trained_attempts": ("attempt", Attempt),
+    "exposure": ("exposed", ExposedError),
+    "long_chains": ("chain", ChainRow),
+    "plain_chains": ("chain", ChainRow),
+    "refinement": ("tried_chain", RefinedChain),
+    "refined": ("refined", RefinedChain),
 }
 _SIDES: dict[str, tuple[str, type[Row]]] = {
     ".rejected": ("left_out", Rejected),
     ".quarantine": ("held", Quarantined),
 }
-_STAGE = re.compile(r"(?:(?P<where>evaluate|replay)\.(?:(?P<model>\w+)\.)?)?(?P<what>\w+)(?P<side>\.\w+)?")
+_STAGE = re.compile(
+    r"(?:(?P<where>evaluate|replay|exposure|round\d+)\.(?:(?P<model>\w+)\.)?)?"
+    rf"(?P<what>{'|'.join(_KINDS)})(?P<side>{'|'.join(map(re.escape, _SIDES))})?"
+)
+
+_WRITTEN_BY_THE_TEACHER = ("thoughts", "long_chains", "plain_chains", "refinement", "refined")
 
 
 class Source(NamedTuple):
@@ -74,12 +89,18 @@ def _problems(folder: Path, run: str) -> Iterator[Source]:
 
 
 def _rows(folder: Path, run: str) -> Iterator[Source]:
+    taught, retrained = _taught(folder), (folder / "exposure.trained_attempts.jsonl").exists()
     for path in folder.glob("*.jsonl"):
         match = _STAGE.fullmatch(path.name.removesuffix(".jsonl"))
-        if match and match["what"] in _KINDS:
+        if match:
             part, kind = _SIDES.get(match["side"] or "", _KINDS[match["what"]])
-            if match["side"] in (None, *_SIDES):
-                yield Source(path, kind, part, *_whose(match), run)
+            yield Source(path, kind, part, *_whose(match, taught, retrained), run)
+
+
+def _taught(folder: Path) -> str:
+    """The model whose mistakes are corrected first."""
+    recipe = json.loads((folder / "recipe.json").read_text("utf-8"))
+    return "orion" if str(recipe.get("method", "")).startswith("orion") else "hsft"
 
 
 def _series(folder: Path, run: str) -> Iterator[Source]:
@@ -91,13 +112,24 @@ def _series(folder: Path, run: str) -> Iterator[Source]:
             yield Source(path, kind, part, "evaluate" if drawn == GREEDY else f"{REPEATS}.{drawn}", model, run)
 
 
-def _whose(match: re.Match[str]) -> tuple[str, str]:
-    """(group, model) of a stage."""
-    if match["where"] == "evaluate":
+def _whose(match: re.Match[str], taught: str, retrained: bool) -> tuple[str, str]:
+    """(group, model) of a stage; `retrained` where errors were drawn by a model trained to make them."""
+    where, what = match["where"] or "", match["what"]
+    if where == "evaluate":
         return f"evaluate.{match['model']}", match["model"]
-    if match["where"] == "replay":
+    if where == "replay":
         return "replay", "base"
-    return ("thoughts", "") if match["what"] == "thoughts" else ("attempts", "hsft")
+    if where == "exposure" or what == "exposure":
+        first = retrained and what == "attempts"
+        return ("exposure.first", "base") if first else ("exposure", "error_prone" if retrained else "base")
+    if where:
+        return where, _student_of(int(where.removeprefix("round")) - 1)
+    return ("thoughts", "") if what in _WRITTEN_BY_THE_TEACHER else ("attempts", taught)
+
+
+def _student_of(rounds: int) -> str:
+    """The student after so many rounds of Cross-DPO."""
+    return "cross_dpo" if rounds == 1 else f"cross_dpo_{rounds}"
 
 
 def _shown_order(source: Source) -> tuple[bool, str, int, int, str, str]:
