@@ -53,6 +53,7 @@ _STAGE = re.compile(
     rf"(?P<what>{'|'.join(_KINDS)})(?P<side>{'|'.join(map(re.escape, _SIDES))})?"
 )
 
+_CORRECTIONS = re.compile(rf"(?P<what>^corrections)\..*?(?P<side>{'|'.join(map(re.escape, _SIDES))})?\.jsonl$")
 _WRITTEN_BY_THE_TEACHER = ("thoughts", "long_chains", "plain_chains", "refinement", "refined")
 
 
@@ -77,14 +78,14 @@ def sources_of(folder: Path, run: str = "") -> list[Source]:
     """
     if not (folder / "recipe.json").is_file():
         raise BadInput(folder, "is no run directory (no recipe.json).", "Name one such as runs/demo.")
-    found = [*_problems(folder, run), *_rows(folder, run), *_series(folder, run)]
+    found = [*_problems(folder, run), *_rows(folder, run), *_located(folder, run), *_series(folder, run)]
     return sorted(found, key=_shown_order)
 
 
 def _problems(folder: Path, run: str) -> Iterator[Source]:
     for path in folder.glob("problems.*.jsonl"):
-        name = path.name.split(".")[1]
-        if name != "quarantine":
+        name = path.name.removeprefix("problems.").removesuffix(".jsonl")
+        if name != "quarantine" and not name.endswith(".check"):
             yield Source(path, Problem, "problem", name, "", run)
 
 
@@ -93,8 +94,20 @@ def _rows(folder: Path, run: str) -> Iterator[Source]:
     for path in folder.glob("*.jsonl"):
         match = _STAGE.fullmatch(path.name.removesuffix(".jsonl"))
         if match:
-            part, kind = _SIDES.get(match["side"] or "", _KINDS[match["what"]])
-            yield Source(path, kind, part, *_whose(match, taught, retrained), run)
+            yield _source(path, match, *_whose(match, taught, retrained), run)
+
+
+def _source(path: Path, match: re.Match[str], group: str, model: str, run: str) -> Source:
+    part, kind = _SIDES.get(match["side"] or "", _KINDS[match["what"]])
+    return Source(path, kind, part, group, model, run)
+
+
+def _located(folder: Path, run: str) -> Iterator[Source]:
+    """What `redink evaluate` had a teacher locate: `corrections.<set>.<model>.<teacher>`."""
+    for place in sorted(folder.glob("attempts/*/*/")):
+        for path in folder.glob(f"corrections.{place.parent.name}.{place.name}.*.jsonl"):
+            if match := _CORRECTIONS.search(path.name):
+                yield _source(path, match, "evaluate", place.name, run)
 
 
 def _taught(folder: Path) -> str:
