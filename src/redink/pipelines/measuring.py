@@ -20,7 +20,6 @@ from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.chains import ChainsReport, evaluate_chains
 from redink.pipelines.evaluation import prompts_for
 from redink.pipelines.measured import Measured, measured, of_name
-from redink.pipelines.series import slug
 from redink.pipelines.staff import Desk, desk_for, hire, journal_of, teacher_name
 from redink.pipelines.step_errors import (
     STAGE,
@@ -41,7 +40,7 @@ from redink.problems.draw import Sizes, draw_sets
 from redink.progress import progress
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe, TeacherRecipe, load_recipe
-from redink.rows import read_json_lines, read_rows, write_rows
+from redink.rows import read_json_lines, read_rows, slug, write_rows
 from redink.run import JOURNAL
 from redink.stages.attempts import attempt
 from redink.types import ChainRow, Problem, Row, ThoughtRow

@@ -20,11 +20,11 @@ from redink.models.engine import Engine
 from redink.models.journal import Journal
 from redink.models.ledger import Ledger, Price
 from redink.models.wire import Endpoint, Form
-from redink.pipelines.series import digest, slug
 from redink.pipelines.spending import ledger_lines, ledger_table, stage_note, write_ledger
 from redink.progress import Note, no_note
 from redink.prompts import load_prompt
 from redink.recipe import MAY_CHANGE, PromptsRecipe, RunRecipe, TeacherRecipe
+from redink.rows import digest, slug
 from redink.run import JOURNAL, Run, Work
 from redink.stages.chunks import Chunked
 from redink.stages.corrections import write_correction
