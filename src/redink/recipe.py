@@ -55,6 +55,9 @@ class TeacherRecipe(Row):
         "reference", description="'reference': offline, by rule; 'openai': any compatible server; 'none': no inspector."
     )
     error_rate: float = Field(0.0, ge=0, le=1, description="Share of seeded mistakes (reference teacher only).")
+    quotes: bool = Field(
+        False, description="Keys begin with the words of the question that they take up (reference teacher only)."
+    )
     model: str = Field("", description="The model's name at the server.")
     base_url: str = Field("https://api.openai.com/v1", description="The server.")
     key_name: str = Field("OPENAI_API_KEY", description="Name of the environment variable that holds the key.")

@@ -275,7 +275,7 @@ def _prices(*chats: TeacherRecipe) -> dict[str, Price]:
 def _teacher(recipe: RunRecipe, desk: Desk | None, checker: Checker) -> Teacher:
     wanted, prompts = recipe.teacher, recipe.prompts
     if desk is None or wanted.kind != "openai":
-        return ReferenceTeacher(error_rate=wanted.error_rate, seed=recipe.seed)
+        return ReferenceTeacher(wanted.error_rate, recipe.seed, wanted.quotes)
     own = TeacherPrompts(
         thought=load_prompt(prompts.extract_thought),
         correction=load_prompt(prompts.correct_with_solution),
