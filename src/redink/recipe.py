@@ -136,6 +136,11 @@ class PairsRecipe(Row):
         description="Not in the paper. Reviews drawn per right attempt to find false alarms and other answers, which "
         "become pairs that prefer the plain step and the plain answer.",
     )
+    counterparts: bool = Field(
+        False,
+        description="Not in the paper. As many pairs as there are corrections, each at a right step of a right "
+        "attempt: the plain step over a false alarm that the student is made to write.",
+    )
 
 
 class ExposureRecipe(Row):

@@ -36,6 +36,7 @@ _KINDS: dict[str, tuple[str, type[Row]]] = {
     "own_corrections": ("own", OwnCorrection),
     "pairs": ("pair", PreferencePair),
     "confirmations": ("pair", PreferencePair),
+    "counterparts": ("pair", PreferencePair),
     "thoughts": ("thought", ThoughtRow),
     "trained_attempts": ("attempt", Attempt),
     "exposure": ("exposed", ExposedError),
