@@ -57,6 +57,9 @@ class TeacherRecipe(Row):
         "reference", description="'reference': offline, by rule; 'openai': any compatible server; 'none': no inspector."
     )
     error_rate: float = Field(0.0, ge=0, le=1, description="Share of seeded mistakes (reference teacher only).")
+    quotes: bool = Field(
+        False, description="Keys begin with the words of the question that they take up (reference teacher only)."
+    )
     model: str = Field("", description="The model's name at the server.")
     base_url: str = Field("https://api.openai.com/v1", description="The server.")
     key_name: str = Field("OPENAI_API_KEY", description="Name of the environment variable that holds the key.")
@@ -133,8 +136,13 @@ class PairsRecipe(Row):
     confirmations: int = Field(
         0,
         ge=0,
-        description="Not in the paper. Reviews drawn per right attempt to find false alarms, which become pairs "
-        "that prefer the plain step.",
+        description="Not in the paper. Reviews drawn per right attempt to find false alarms and other answers, which "
+        "become pairs that prefer the plain step and the plain answer.",
+    )
+    counterparts: bool = Field(
+        False,
+        description="Not in the paper. As many pairs as there are corrections, each at a right step of a right "
+        "attempt: the plain step over a false alarm that the student is made to write.",
     )
 
 

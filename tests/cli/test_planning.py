@@ -33,9 +33,7 @@ def test_scales_as_markdown(capsys: pytest.CaptureFixture[str]) -> None:
     assert "- Note: training is reckoned with accelerate and fsdp2 on 8 GPUs" in out
 
 
-def test_tables_and_assumptions_for_people(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_and_assumptions_for_people(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("redink.cli.planning.console", Console(width=200))
     code, out, _ = said(capsys, "demo", "--set", "plan.shares.located=0.5", "--assumptions", "--stages")
     assert code == 0

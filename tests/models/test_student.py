@@ -273,7 +273,7 @@ def test_a_hub_id_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch
         asked.append(name)
         raise OSError("We couldn't connect.\nCheck your connection.")
 
-    monkeypatch.setattr("redink.models.student.AutoTokenizer.from_pretrained", refuse)
+    monkeypatch.setattr("redink.models.student.load_tokenizer", refuse)
     with pytest.raises(MissingModel, match=r"^org/model: the model cannot be loaded \(We couldn't connect\.\)\. "):
         Student.load("org/model")
     assert asked == ["org/model"]

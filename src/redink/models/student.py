@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from redink.failures import MissingModel
 from redink.models.smollm2 import smollm2_folder
+from redink.models.tokenizers import load_tokenizer
 from redink.progress import Advance, quiet
 
 BUNDLED, SMOLLM2 = "bundled", "smollm2"
@@ -182,7 +183,7 @@ def _folder_of(name: str, stack: ExitStack) -> str:
 def _load(name: str, folder: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     dtype = torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = load_tokenizer(folder)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True
         )

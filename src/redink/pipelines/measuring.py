@@ -21,7 +21,6 @@ from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.chains import ChainsReport, evaluate_chains
 from redink.pipelines.evaluation import prompts_for
 from redink.pipelines.measured import Measured, measured, of_name
-from redink.pipelines.series import slug
 from redink.pipelines.staff import Desk, Staff, desk_for, hire, journal_of, teacher_name
 from redink.pipelines.step_errors import (
     STAGE,
@@ -49,7 +48,7 @@ from redink.problems.draw import Sizes, draw_sets
 from redink.progress import progress
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe, TeacherRecipe, load_recipe
-from redink.rows import read_json_lines, read_rows, write_rows
+from redink.rows import read_json_lines, read_rows, slug, write_rows
 from redink.run import JOURNAL
 from redink.stages.attempts import attempt
 from redink.types import ChainRow, Problem, Row, ThoughtRow
@@ -211,9 +210,7 @@ def teacher_quality_rows(recipe: Recipe, folder: Path, data_dir: Path | None = N
 
 
 @contextmanager
-def _teaching(
-    recipe: Recipe, folder: Path, data_dir: Path | None
-) -> Iterator[tuple[Staff, list[Case], Checker]]:
+def _teaching(recipe: Recipe, folder: Path, data_dir: Path | None) -> Iterator[tuple[Staff, list[Case], Checker]]:
     """A recipe's teacher and inspector, what they are asked for, and who says what is right."""
     wanted, sampling = recipe.problems, recipe.sampling
     checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])

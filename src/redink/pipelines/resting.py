@@ -13,7 +13,7 @@ from redink.stages.styles import STAGE as STYLED
 
 Patterns = dict[str, tuple[str, ...]]
 RESULTS = "results.json"
-AFTER_CORRECTIONS = ("own_corrections", "pairs", "alarms", "confirmations")
+AFTER_CORRECTIONS = ("own_corrections", "pairs", "alarms", "confirmations", "made_alarms", "counterparts")
 
 
 def of_supercorrect(recipe: Recipe, taught: str = "hsft") -> Patterns:

@@ -66,7 +66,7 @@ PARTS = {
                      CORRECTING | {"dpo"}),
     "corrections": Part(_stage("corrections"), (*CORRECTED, "pairs.per_problem", "review.results_only"), ("attempts",),
                         (), CORRECTING),
-    "pairs": Part(_stage("own_corrections", "pairs", "alarms", "confirmations"),
+    "pairs": Part(_stage("own_corrections", "pairs", "alarms", "confirmations", "made_alarms", "counterparts"),
                   (*REVIEWED, "sampling.correction_temperature", "review", "pairs"), ("corrections",), (),
                   frozenset({"supercorrect"})),
     "cross_dpo": Part((), ("cross_dpo",), ("pairs",), ("cross_dpo",), frozenset({"supercorrect"})),
