@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from redink.cli import evaluation, measuring, quarantine, running, tools
+from redink.cli import evaluation, measuring, planning, quarantine, reproducing, running, tools
 from redink.failures import Failure, StoppedByHand
 from redink.report import commands as report
 
@@ -22,7 +22,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _part in (running, evaluation, measuring, report, quarantine, tools):
+for _part in (running, planning, evaluation, measuring, reproducing, report, quarantine, tools):
     app.add_typer(_part.commands)
 
 
