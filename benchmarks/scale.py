@@ -141,11 +141,16 @@ def sampling_arms(name: str, prompts: int, rounds: int, sampling: Sampling) -> N
 def samplings(quick: bool) -> None:
     """The bundled student, and SmolLM2 where it has been fetched and there is time."""
     torch.set_num_threads(1)
-    sampling_arms("bundled", 192 if quick else 768, 1 if quick else 3, Sampling(max_new_tokens=200, batch_rows=32))
+    sampling_arms(
+        "bundled",
+        192 if quick else 768,
+        1 if quick else 3,
+        Sampling(max_new_tokens=200, batch_rows=32, continuous=True),
+    )
     if quick:
         return
     try:
-        sampling_arms("smollm2", 24, 1, Sampling(max_new_tokens=256, batch_rows=8))
+        sampling_arms("smollm2", 24, 1, Sampling(max_new_tokens=256, batch_rows=8, continuous=True))
     except MissingModel as failure:
         print(f"sampling smollm2: skipped ({failure})")
 

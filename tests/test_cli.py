@@ -31,7 +31,7 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "compare",
     "tables", "evaluate-steps", "evaluate-corrections", "evaluate-teacher", "evaluate-chains", "lm-eval-task",
-    "lm-eval-agreement", "solve", "problems", "grade", "doctor", "fetch", "quarantine", "report", "view",
+    "lm-eval-agreement", "solve", "problems", "grade", "doctor", "fetch", "quarantine", "report", "view", "reproduce",
 ]  # fmt: skip
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from redink.failures import BadInput, Failure
 from redink.types import Row
 
 R = TypeVar("R", bound=Row)
+LONGEST_SLUG = 60
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -111,3 +114,18 @@ def unwritable(path: Path, failure: OSError) -> Failure:
         f"{path}: cannot be written ({failure.strerror or failure}).",
         "Free some space or choose another folder with --run-dir; what was already made is kept.",
     )
+
+
+def digest(text: str) -> str:
+    """First 16 hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def slug(name: str) -> str:
+    """A folder's name for any name: as it is where that is safe, else readable and told apart by a hash.
+
+    >>> slug("gsm8k"), slug("stories:ledger")
+    ('gsm8k', 'stories-ledger-7a5b')
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-LONGEST_SLUG:].strip("-.")
+    return name if safe == name else f"{safe}-{digest(name)[:4]}".lstrip("-")

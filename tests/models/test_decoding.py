@@ -50,7 +50,9 @@ def test_nothing_waits_nothing_comes(student: Student) -> None:
 def test_a_reply_does_not_depend_on_the_batch_that_it_is_drawn_in(student: Student) -> None:
     requests = [Request(prompt) for prompt in PROMPTS]
     drawn = [
-        student.generate(requests, Sampling(temperature=1.0, max_new_tokens=9, samples=2, seed=5, batch_rows=rows))
+        student.generate(
+            requests, Sampling(continuous=True, temperature=1.0, max_new_tokens=9, samples=2, seed=5, batch_rows=rows)
+        )
         for rows in (1, 4, 64)
     ]
     assert drawn[0] == drawn[1] == drawn[2]
@@ -81,7 +83,7 @@ def test_greedy_takes_the_largest() -> None:
 
 
 def test_a_stop_string_ends_a_reply_whatever_tokens_it_comes_in(student: Student) -> None:
-    sampling = Sampling(max_new_tokens=50, stop=("</Answer>", "apples"))
+    sampling = Sampling(continuous=True, max_new_tokens=50, stop=("</Answer>", "apples"))
     ended = student._ending(sampling)
     for text, expected in (
         ("<Answer>7</Answer>", True),

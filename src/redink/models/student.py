@@ -13,11 +13,12 @@ from random import Random
 from typing import Any, Literal, Protocol
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from redink.failures import MissingModel
 from redink.models.decoding import Choice, Strand, decode, decodes
 from redink.models.smollm2 import smollm2_folder
+from redink.models.tokenizers import load_tokenizer
 from redink.progress import Advance, quiet
 
 BUNDLED, SMOLLM2 = "bundled", "smollm2"
@@ -29,7 +30,10 @@ Job = tuple[int, int]
 
 @dataclass(frozen=True)
 class Sampling:
-    """How replies are drawn: temperature 0 is greedy; `stop` strings end a reply and stay in its text."""
+    """How replies are drawn: temperature 0 is greedy; `stop` strings end a reply and stay in its text.
+
+    `continuous` batches are refilled while they run, and each reply has a chance of its own (`models/decoding.py`).
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -38,6 +42,7 @@ class Sampling:
     seed: int = 0
     samples: int = 1
     batch_rows: int = 64
+    continuous: bool = False
 
 
 @dataclass(frozen=True)
@@ -62,7 +67,7 @@ class Completion:
         return self.finish == "length"
 
 
-class Solver(Protocol):
+class Sampler(Protocol):
     """What stages ask for replies: a `Student`, or one that says what it is told."""
 
     def generate(
@@ -119,13 +124,13 @@ class Student:
         """Draw `sampling.samples` replies per request, in the order of the requests.
 
         The same requests, sampling and seed give the same replies on the same machine. Rows of like length share a
-        batch (left padding), and where `decodes(model)`, a row that has ended leaves it to one that waits; each reply
-        then has a chance of its own, whatever the batch. `advance` is called with the number of replies done.
+        batch (left padding). With `sampling.continuous`, where `decodes(model)`, a row that has ended leaves it to one
+        that waits; each reply then has a chance of its own, whatever the batch. `advance` counts the replies done.
         """
         ids = [self.prompt_ids(request.prompt) + self.reply_ids(request.prefix) for request in requests]
         jobs = [(index, sample) for index in range(len(requests)) for sample in range(sampling.samples)]
         jobs.sort(key=lambda job: len(ids[job[0]]))
-        drawn = self._continuous if decodes(self.model) else self._batches
+        drawn = self._continuous if sampling.continuous and decodes(self.model) else self._batches
         replies: dict[tuple[int, int], Completion] = {}
         for job, completion in drawn(ids, jobs, sampling):
             replies[job] = completion
@@ -246,7 +251,7 @@ def _folder_of(name: str, stack: ExitStack) -> str:
 def _load(name: str, folder: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     dtype = torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = load_tokenizer(folder)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True
         )

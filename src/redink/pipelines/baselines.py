@@ -1,4 +1,4 @@
-"""What the papers compare with, made of the same stages: SFT on chains, DPO, Step-DPO, Reflexion.
+"""What the papers compare with, made of the same stages: HSFT alone, SFT on chains, DPO, Step-DPO, Reflexion.
 
 A majority vote needs no pipeline: `[evaluation] repeats` gives maj@k of every model (`evaluation/majority.py`).
 """
@@ -36,10 +36,11 @@ from redink.stages.reflexion import Written, reflect, retry
 from redink.types import Attempt, ChainRow, PreferencePair, Problem, Reflection, Rejected, Review, Row
 
 Follow = Callable[[Run[Recipe], Path | None, str], Results | None]
+HSFT_STAGES = ("thoughts", "hsft", "evaluate")
 SFT_STAGES = ("chains", "sft", "evaluate")
 DPO_STAGES = ("thoughts", "hsft", "attempts", "pairs", "dpo", "evaluate")
 STEP_DPO_STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "dpo", "evaluate")
-REFLEXION_STAGES = ("thoughts", "hsft", "evaluate")
+REFLEXION_STAGES = HSFT_STAGES
 
 
 def baseline(
@@ -56,6 +57,12 @@ def baseline(
             return follow(stages(shop), until)
 
     return run_it
+
+
+def _hsft(shop: Workshop) -> Stages:
+    """HSFT alone, on thoughts in the recipe's style: an arm of SuperCorrect's table 8."""
+    yield from hsft(shop)
+    return results_of(shop, (BASE, "hsft"))
 
 
 def _sft(shop: Workshop) -> Stages:
@@ -194,6 +201,7 @@ def _retries(
     return shop.run.stage(Chunked(f"evaluate.reflexion.{stage}", Review, make), inputs, unit="retries")
 
 
+hsft_alone = baseline(_hsft, ("hsft",))
 sft = baseline(_sft, ("sft",), "sft")
 long_sft = baseline(_long_sft, ("long_sft",), "long_sft")
 dpo = baseline(_dpo, ("hsft", "attempts", "dpo"))

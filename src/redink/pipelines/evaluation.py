@@ -25,13 +25,13 @@ from redink.markup import render_thought
 from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampling, Student
 from redink.pipelines.results import BenchmarkPanel, EvaluationResults, Results, write_results
-from redink.pipelines.series import Draw, Series, Store, digest, kept_series, sampling_of, slug, weights_of
+from redink.pipelines.series import Draw, Series, Store, kept_series, sampling_of, weights_of
 from redink.pipelines.staff import Staff, corrected, hire, journal_of, staff_tag, teacher_name
 from redink.problems import SetCheck, check_set, fingerprint, load_problems
 from redink.progress import Advance, progress, quiet
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import EvaluationRecipe
-from redink.rows import read_rows, write_rows, write_text
+from redink.rows import digest, read_rows, slug, write_rows, write_text
 from redink.run import Run
 from redink.stages.attempts import attempt
 from redink.stages.corrections import write_correction

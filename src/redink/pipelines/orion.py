@@ -61,7 +61,7 @@ STAGES = ("long-chains", "exposure", "refinement", "sft", "evaluate")
 COMBINED_STAGES = (*STAGES[:-1], "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
 MODEL, ERROR_PRONE = "orion", "error_prone"
 SEEDS = ("exposure.attempts", "exposure.trained_attempts", ERROR_PRONE, "refinement", MODEL, "evaluate", "repeats")
-COMBINED_SEEDS = (*SEEDS, "attempts", "own_corrections", "alarms", "cross_dpo")
+COMBINED_SEEDS = (*SEEDS, "attempts", "own_corrections", "alarms", "made_alarms", "cross_dpo")
 
 
 def orion(run: Run[Recipe], data_dir: Path | None = None, until: str = "evaluate") -> Results | None:

@@ -12,10 +12,11 @@ from redink.evaluation.step_errors import UP_TO_STEP_END, given_location, mended
 from redink.models.student import Sampling
 from redink.pipelines.evaluation import gold_scores
 from redink.pipelines.results import Results, write_results
-from redink.pipelines.series import Series, Store, digest, weights_of
+from redink.pipelines.series import Series, Store, weights_of
 from redink.pipelines.workshop import Workshop, about, numbered, with_length
 from redink.problems import fingerprint
 from redink.progress import Advance
+from redink.rows import digest
 from redink.stages.attempts import attempt
 from redink.stages.chunks import Chunked
 from redink.types import Attempt, CorrectionRow, OwnCorrection, Problem, Review, Row

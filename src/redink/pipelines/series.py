@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,6 @@ from redink.stages.shards import GREEDY, Shards, repeat_name
 from redink.types import Attempt, Problem, Row
 
 SERIES = "series.json"
-LONGEST_SLUG = 60
 ANEW = "Choose another --name, or start anew with --fresh."
 _BLOCK, _BLOCKS = 1 << 16, 64
 Draw = Callable[[Sequence[Problem], Sampling, Advance], Sequence[Attempt]]
@@ -140,21 +138,6 @@ def kept_series(folder: Path) -> Series | None:
         return None
     except (OSError, ValidationError, UnicodeDecodeError):
         raise BadInput(path, "cannot be read as a series.", ANEW) from None
-
-
-def digest(text: str) -> str:
-    """First 16 hexadecimal digits of a text's SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def slug(name: str) -> str:
-    """A folder's name for any name: as it is where that is safe, else readable and told apart by a hash.
-
-    >>> slug("gsm8k"), slug("stories:ledger")
-    ('gsm8k', 'stories-ledger-7a5b')
-    """
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-LONGEST_SLUG:].strip("-.")
-    return name if safe == name else f"{safe}-{digest(name)[:4]}".lstrip("-")
 
 
 def weights_of(name: str) -> str:

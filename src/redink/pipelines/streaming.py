@@ -22,7 +22,7 @@ from redink.answers.checkers import checker_of
 from redink.answers.checking import forget
 from redink.failures import BadInput, BadRecipe, Failure
 from redink.models.shelf import Shelf, placed
-from redink.models.student import Sampling, Solver, derived_seed
+from redink.models.student import Sampler, Sampling, derived_seed
 from redink.pipelines.panels import Corrected
 from redink.pipelines.spending import ledger_table, write_ledger
 from redink.pipelines.staff import Staff, hire, journal_of
@@ -80,7 +80,7 @@ class Taken(Row):
 class Stream:
     """One run directory whose rows lie in chunks."""
 
-    def __init__(self, run: Run[Recipe], solver: Solver | None = None) -> None:
+    def __init__(self, run: Run[Recipe], solver: Sampler | None = None) -> None:
         """`solver` stands in for the recipe's student, e.g. a scripted one.
 
         Raises `BadRecipe` for switches of the recipe that are not streamed.
@@ -309,7 +309,7 @@ class Stream:
         problems, written = about(corrections, self.problems.rows(number), self._shown(number))
         return list(zip(problems, written, corrections, strict=True))
 
-    def _solver(self) -> Callable[[], Solver]:
+    def _solver(self) -> Callable[[], Sampler]:
         """Whoever solves, in whichever process; a student is loaded there once."""
         given, shelf, name = self._given, self._shelf, placed(self.recipe.student)
         return lambda: given or shelf.student(name)

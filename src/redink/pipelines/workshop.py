@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import TypeVar
 
 from redink.answers.checkers import checker_of
-from redink.markup import render_thought
 from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.results import Results
@@ -23,6 +22,8 @@ from redink.run import Run
 from redink.stages.attempts import attempt, no_attempts, quarantined
 from redink.stages.chunks import Chunked
 from redink.stages.reviews import correction_prompt, no_reviews, review
+from redink.stages.styles import STAGE as STYLED
+from redink.stages.styles import in_style, in_styles, style_prompt
 from redink.stages.thoughts import write_thought
 from redink.teaching.recheck import results_only
 from redink.training.cross_dpo import train_cross_dpo
@@ -85,7 +86,8 @@ class Workshop:
         wanted, prompts = self.recipe.problems, self.recipe.prompts
         self.checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])
         self.sets = self._problems(data_dir)
-        self.solve, self.correct = load_prompt(prompts.solve), load_prompt(prompts.correct)
+        self.solve = load_prompt(style_prompt(self.recipe.style, prompts.solve, prompts.style))
+        self.correct = load_prompt(prompts.correct)
         self.asks = {BASE: load_prompt(prompts.base), **{name: load_prompt(it) for name, it in (asks or {}).items()}}
         self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
         self.shelf = Shelf()
@@ -137,6 +139,7 @@ class Workshop:
             stop=stop,
             seed=self.seed(purpose),
             batch_rows=wanted.batch_rows,
+            continuous=wanted.continuous,
         )
 
     def folder(self, model: str) -> str:
@@ -236,12 +239,14 @@ class Workshop:
         return corrected(self.run, self.staff, stage, problems, wrong, self.checker, onward)
 
     def thought_lessons(self, thoughts: Sequence[ThoughtRow]) -> list[Lesson]:
-        """What HSFT teaches: the thoughts as replies to P_stu, and the replayed reviews."""
-        asked = {problem.id: problem.question for problem in self.sets.thoughts}
-        lessons = [
-            Lesson(self.solve.render(question=asked[row.problem_id]), render_thought(row.thought)) for row in thoughts
-        ]
-        return lessons + self.replayed(len(lessons))
+        """What HSFT teaches: the thoughts in the recipe's style as replies to P_stu, and the replayed reviews."""
+        return self.chain_lessons("hsft", self._styled(thoughts))
+
+    def _styled(self, thoughts: Sequence[ThoughtRow]) -> list[ChainRow]:
+        style = self.recipe.style
+        if style == "xml":
+            return [ChainRow(problem_id=row.problem_id, text=in_style(row.thought, style)) for row in thoughts]
+        return self.settled(STYLED, ChainRow, lambda: in_styles(self.sets.thoughts, thoughts, style, self.checker))
 
     def chain_lessons(self, model: str, chains: Sequence[ChainRow]) -> list[Lesson]:
         """What SFT on chains of thought teaches: the chains as replies to the model's prompt, and replayed reviews."""

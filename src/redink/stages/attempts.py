@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from redink.answers.checkers import MATH, Checker, grade_by
 from redink.markup import parse_steps
-from redink.models.student import Completion, Request, Sampling, Solver
+from redink.models.student import Completion, Request, Sampler, Sampling
 from redink.progress import Advance, quiet
 from redink.prompts import Prompt
 from redink.stages.making import not_made, set_aside
@@ -17,7 +17,7 @@ STAGE = "attempts"
 
 def attempt(
     problems: Sequence[Problem],
-    student: Solver,
+    student: Sampler,
     prompt: Prompt,
     sampling: Sampling,
     advance: Advance = quiet,
