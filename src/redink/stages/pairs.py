@@ -7,6 +7,7 @@ repairs the step is no preference and is left out, counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from redink.progress import Advance, quiet
 from redink.prompts import Prompt
 from redink.stages.making import set_aside
 from redink.stages.reviews import correction_prompt
+from redink.teaching.chains import OTHER_OPERATION
 from redink.types import (
     Attempt,
     CorrectionRow,
@@ -33,6 +35,7 @@ from redink.types import (
 )
 
 STAGE = "pairs"
+_BEGUN = re.compile(r"([\d.,]+) ([-+*/]) ([\d.,]+)(?= =)")
 STEP_ENDS = ("</Answer>", *(f"</Step{number}>" for number in range(1, 41)))
 
 
@@ -178,8 +181,12 @@ class Place:
 
     @property
     def opened(self) -> str:
-        """The step, with a cause begun."""
-        return f"{render_step(self.steps[self.number - 1]).removesuffix(f'</Step{self.number}>')}<Cause>"
+        """The step as far as a false alarm begins: its working-out with another operation, else a cause after it."""
+        step = self.steps[self.number - 1]
+        if begun := _BEGUN.match(step.key or ""):
+            key = f"{begun[1]} {OTHER_OPERATION[begun[2]]} {begun[3]}"
+            return render_step(step.model_copy(update={"key": key})).partition("</Key>")[0]
+        return f"{render_step(step).removesuffix(f'</Step{self.number}>')}<Cause>"
 
 
 def some_place(problem: Problem, written: Attempt, steps: Sequence[Step], seed: int) -> Place | None:
@@ -191,7 +198,7 @@ def some_place(problem: Problem, written: Attempt, steps: Sequence[Step], seed: 
 def made_alarms(
     places: Sequence[Place], student: Sampler, prompt: Prompt, sampling: Sampling, advance: Advance = quiet
 ) -> list[OwnCorrection]:
-    """How the student goes on where it is made to begin a cause at a right step."""
+    """How the student goes on where it is made to begin a false alarm at a right step."""
     requests = [
         Request(correction_prompt(prompt, place.problem, place.written), f"{place.prefix}{place.opened}")
         for place in places
@@ -211,8 +218,8 @@ def no_made_alarm(place: Place, why: str) -> list[Quarantined]:
 def counterpart_pair(place: Place, alarm: OwnCorrection, prompt: Prompt) -> PreferencePair | Rejected:
     """At a right step: the plain step over a false alarm that the student was made to write.
 
-    Not in the paper; a recipe switch. Pairs on errors alone teach a small student to begin a cause everywhere, or to
-    end no step that has the number of a wrong one; as many at right steps teach it to tell the two apart.
+    Not in the paper; a recipe switch. Pairs on errors alone teach a small student to doubt every step, or to end none
+    that has the number of a wrong one; as many at right steps teach it to tell the two apart.
     """
     text, end = alarm.text, f"</Step{place.number}>"
     if end not in text:
