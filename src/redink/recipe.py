@@ -21,6 +21,7 @@ from pydantic_core import PydanticCustomError
 from redink.failures import BadInput, BadRecipe
 from redink.models.ledger import Price
 from redink.models.limiter import Limits
+from redink.stages.engine import EngineSettings
 from redink.stages.styles import Style
 from redink.training.settings import CrossDPOSettings, HSFTSettings
 from redink.types import Row
@@ -30,7 +31,8 @@ _OF_A_CHAT_MODEL = (
     "key_name", "tries", "server_tries", "timeout_s", "larger_on_cut", "max_tokens_limit", "limits", "price", "batch",
     "batch_size", "batch_wait_s",
 )  # fmt: skip
-MAY_CHANGE = ("budget", "journal", *(f"{who}.{key}" for who in ("teacher", "inspector") for key in _OF_A_CHAT_MODEL))
+_OF_EVERY_CHAT_MODEL = tuple(f"{who}.{key}" for who in ("teacher", "inspector") for key in _OF_A_CHAT_MODEL)
+MAY_CHANGE = ("budget", "engine", "journal", *_OF_EVERY_CHAT_MODEL)
 """Keys that may be changed while a run is under way: they say how rows are made, not which."""
 
 
@@ -120,6 +122,9 @@ class SamplingRecipe(Row):
     max_new_tokens: int = Field(1024, ge=1, description="Longest solution.")
     max_review_tokens: int = Field(1536, ge=1, description="Longest review.")
     batch_rows: int = Field(32, ge=1, description="Rows per generation batch.")
+    continuous: bool = Field(
+        False, description="Refill batches while they run; sampled replies then do not depend on their batch."
+    )
 
 
 class ReviewRecipe(Row):
@@ -317,6 +322,9 @@ class RunRecipe(Row):
     inspector: TeacherRecipe = Field(default_factory=TeacherRecipe)
     prompts: PromptsRecipe = Field(default_factory=PromptsRecipe)
     budget: BudgetRecipe = Field(default_factory=BudgetRecipe)
+    engine: EngineSettings = Field(
+        default_factory=EngineSettings, description="Who samples and grades: this process, or a Ray cluster."
+    )
     journal: str = Field(
         "",
         description="File of bought replies, which runs may share; empty: the run's own. A relative path lies beside "

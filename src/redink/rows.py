@@ -76,20 +76,33 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes to `path`, all or nothing; raises as `writing` does."""
+    with replacing(Path(path)) as part, part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
     """Write a file under another name, flush it to disk, then rename: readers see all of it or none.
 
     Raises `Failure` when the disk is full or the folder may not be written; a file already there stays whole.
     """
-    path = Path(path)
+    with replacing(Path(path)) as part, part.open("w", encoding="utf-8") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Another name to write to, which becomes `path` if all goes well; raises as `writing` does."""
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield part
         part.replace(path)
     except OSError as failure:
         raise unwritable(path, failure) from None

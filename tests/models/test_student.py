@@ -103,7 +103,7 @@ def test_progress_counts_every_reply(student: Student) -> None:
     done: list[int] = []
     sampling = Sampling(temperature=1.0, max_new_tokens=2, samples=3, batch_rows=4)
     student.generate([Request(q) for q in QUESTIONS], sampling, lambda units=1, note="": done.append(units))
-    assert done == [4, 4, 4]
+    assert sum(done) == len(QUESTIONS) * 3
 
 
 def test_no_request_gives_no_reply(student: Student) -> None:

@@ -253,6 +253,18 @@ def test_the_student_is_made_to_begin_a_cause_at_a_right_step() -> None:
     assert not pair.chosen_ends and not pair.rejected_ends
 
 
+def test_where_a_step_is_worked_out_the_student_is_made_to_begin_with_another_operation() -> None:
+    steps = (Step(number=1, text="47 + 38 = 85", key="47 + 30 = 77, 77 + 8 = 85, 85 - 85 = 0"),)
+    place = Place(PROBLEM, RIGHT, steps, 1)
+    student = SayingStudent(" = 17, 17 - 8 = 9, 85 - 9 = 76</Key><Cause>no</Cause><Correction>9</Correction></Step1>")
+    (alarm,) = made_alarms([place], student, CORRECT, GREEDY)
+    assert student.requests == [Request(PROMPT, "<Step1>47 + 38 = 85<Key>47 - 30")]
+    pair = counterpart_pair(place, alarm, CORRECT)
+    assert isinstance(pair, PreferencePair)
+    assert pair.chosen == "<Step1>47 + 38 = 85<Key>47 + 30 = 77, 77 + 8 = 85, 85 - 85 = 0</Key></Step1>"
+    assert pair.rejected.startswith("<Step1>47 + 38 = 85<Key>47 - 30 = 17, 17 - 8 = 9, 85 - 9 = 76</Key><Cause>no<")
+
+
 def test_a_made_alarm_that_does_not_end_is_left_out() -> None:
     assert counterpart_pair(AT_TWO, own("too much, and on, and on"), CORRECT) == Rejected(
         problem_id="p1", sample=4, stage="pairs", reason="step_does_not_end"

@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from redink.cli import evaluation, measuring, planning, quarantine, reproducing, running, tools
+from redink.cli import evaluation, measuring, planning, quarantine, reproducing, running, streaming, tools, training
 from redink.failures import Failure, StoppedByHand
 from redink.report import commands as report
 
@@ -22,7 +22,9 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _part in (running, planning, evaluation, measuring, reproducing, report, quarantine, tools):
+for _part in (
+    running, planning, training, evaluation, measuring, reproducing, report, quarantine, streaming, tools,
+):  # fmt: skip
     app.add_typer(_part.commands)
 
 

@@ -169,12 +169,15 @@ def _reflections(
 ) -> list[Reflection]:
     prompt = load_prompt(shop.recipe.prompts.reflect)
     greedy = with_length(shop.sampling("evaluate", 0.0, ()), shop.recipe.reflexion.max_new_tokens)
+    shelf, name = shop.shelf, shop.placed("reflexion")
 
     def make(rows: Sequence[tuple[Problem, Written]], number: int, advance: Advance) -> Sequence[Row]:
         asked, texts = [row[0] for row in rows], [row[1] for row in rows]
-        return reflect(asked, texts, shop.student("reflexion"), prompt, numbered(greedy, number), trial, advance)
+        return reflect(asked, texts, shelf.student(name), prompt, numbered(greedy, number), trial, advance)
 
-    chunked = Chunked(f"evaluate.reflexion.reflections.{trial}", Reflection, make)
+    chunked: Chunked[tuple[Problem, Written], Reflection] = Chunked(
+        f"evaluate.reflexion.reflections.{trial}", Reflection, make
+    )
     return shop.run.stage(chunked, list(zip(problems, written, strict=True)), unit="reflections")
 
 
@@ -186,13 +189,16 @@ def _retries(
     memories: Sequence[Sequence[Reflection]],
 ) -> list[Review]:
     prompt, greedy = load_prompt(shop.recipe.prompts.retry), shop.sampling("evaluate", 0.0)
+    shelf, name, checker = shop.shelf, shop.placed("reflexion"), shop.checker
 
-    def make(places: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
-        asked, tried = [problems[place] for place in places], [attempts[place] for place in places]
-        said, drawn = [memories[place] for place in places], numbered(greedy, number)
-        return retry(asked, tried, said, shop.student("reflexion"), prompt, drawn, advance, shop.checker)
+    def make(
+        rows: Sequence[tuple[Problem, Attempt, Sequence[Reflection]]], number: int, advance: Advance
+    ) -> Sequence[Row]:
+        asked, tried, said = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+        return retry(asked, tried, said, shelf.student(name), prompt, numbered(greedy, number), advance, checker)
 
-    return shop.run.stage(Chunked(f"evaluate.reflexion.{stage}", Review, make), range(len(problems)), unit="retries")
+    inputs = list(zip(problems, attempts, memories, strict=True))
+    return shop.run.stage(Chunked(f"evaluate.reflexion.{stage}", Review, make), inputs, unit="retries")
 
 
 hsft_alone = baseline(_hsft, ("hsft",))

@@ -16,7 +16,9 @@ from redink.models.student import Sampling, derived_seed
 from redink.progress import Advance, progress
 from redink.rows import write_text
 from redink.run import changed_keys
+from redink.stages.attempts import no_attempts
 from redink.stages.chunks import CHUNK
+from redink.stages.engine import LOCAL, Engine
 from redink.stages.shards import GREEDY, Shards, repeat_name
 from redink.types import Attempt, Problem, Row
 
@@ -53,6 +55,7 @@ class Store:
     folder: Path
     series: Series
     problems: Sequence[Problem]
+    engine: Engine = LOCAL
 
     def keep(self) -> None:
         """Begin the series, or raise `Failure` naming what differs from the one that was begun here."""
@@ -67,25 +70,20 @@ class Store:
             )
 
     def sampling(self, name: str, chunk: int) -> Sampling:
-        """How a chunk of one pass is sampled; the seed is its own: (seed, benchmark, pass, chunk)."""
-        wanted = self.series
-        return Sampling(
-            temperature=0.0 if name == GREEDY else wanted.temperature,
-            top_p=wanted.top_p,
-            max_new_tokens=wanted.max_new_tokens,
-            seed=derived_seed(wanted.seed, wanted.benchmark, name, chunk),
-            batch_rows=wanted.batch_rows,
-        )
+        """How a chunk of one pass is sampled."""
+        return sampling_of(self.series, name, chunk)
 
     def shards(self, draw: Draw) -> Shards[Problem, Attempt]:
         """The shards of its solutions, drawn by `draw`; the `sample` of a solution is the number of its repeat."""
 
+        series = self.series
+
         def make(rows: Sequence[Problem], name: str, chunk: int, advance: Advance) -> Sequence[Attempt]:
             number = 0 if name == GREEDY else int(name.removeprefix("r"))
-            drawn = draw(rows, self.sampling(name, chunk), advance)
+            drawn = draw(rows, sampling_of(series, name, chunk), advance)
             return [row.model_copy(update={"sample": number}) for row in drawn]
 
-        return Shards(self.folder, Attempt, make, self.series.chunk)
+        return Shards(self.folder, Attempt, make, series.chunk, self.engine, no_attempts)
 
     def greedy(self, draw: Draw) -> list[Attempt]:
         """The greedy solutions, one per problem."""
@@ -111,6 +109,17 @@ class Store:
     @property
     def _label(self) -> str:
         return f"{self.series.benchmark}, {self.series.model}"
+
+
+def sampling_of(series: Series, name: str, chunk: int) -> Sampling:
+    """How a chunk of one pass of a series is sampled; the seed is its own: (seed, benchmark, pass, chunk)."""
+    return Sampling(
+        temperature=0.0 if name == GREEDY else series.temperature,
+        top_p=series.top_p,
+        max_new_tokens=series.max_new_tokens,
+        seed=derived_seed(series.seed, series.benchmark, name, chunk),
+        batch_rows=series.batch_rows,
+    )
 
 
 def read_outcomes(model: str, problems: Sequence[Problem], shards: Sequence[Path], checker: Checker) -> Outcomes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from redink.failures import Failure
 from redink.models.student import Sampling
-from redink.pipelines.panels import results_of
+from redink.pipelines.panels import Corrected, results_of
 from redink.pipelines.results import Results
 from redink.pipelines.workshop import (
     BASE,
@@ -31,13 +31,15 @@ from redink.stages.pairs import (
     counterpart_pair,
     error_pair,
     made_alarms,
+    no_made_alarm,
+    no_own_correction,
     own_corrections,
     some_place,
 )
 from redink.stages.redraw import redraw
 from redink.teaching.recheck import checked, with_checks
 from redink.training.encoding import Lesson
-from redink.types import Attempt, CorrectionRow, OwnCorrection, PreferencePair, Problem, Row, Step
+from redink.types import Attempt, CorrectionRow, OwnCorrection, PreferencePair, Problem, Rejected, Row, Step
 
 STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
 SEEDS = ("hsft", "attempts", "own_corrections", "alarms", "made_alarms", "cross_dpo", "evaluate", "repeats")
@@ -144,7 +146,7 @@ class Round:
         """The last student solves problems held apart: wrong ones are the error set."""
         wanted, stage = self.shop.recipe.sampling, self.name("attempts")
         sampling = self.shop.sampling(stage, wanted.temperature)
-        return self.shop.attempts(stage, self.last, self._problems(), sampling, wanted.samples)
+        return self.shop.attempts(stage, self.last, self._problems(), sampling, wanted.samples, whole=False)
 
     def _problems(self) -> list[Problem]:
         """The error set; after the first round a part of it, drawn by where the last student still fails."""
@@ -170,10 +172,10 @@ class Round:
     def pairs(self, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> list[PreferencePair]:
         """D_corr: the student continues the teacher's prefix itself; its side is rejected."""
         problems, written = about(corrections, self.shop.sets.errors, attempts)
-        own = self.shop.run.stage(self._own_corrections(attempts), corrections)
+        own = {(row.problem_id, row.sample): row for row in self._own(attempts, corrections)}
         rows = [
-            error_pair(*row, self.shop.correct)
-            for row in zip(problems, written, self._as_shown(corrections), own, strict=True)
+            self._pair(*row, own.get((row[2].problem_id, row[2].sample)))
+            for row in zip(problems, written, self._as_shown(corrections), strict=True)
         ]
         pairs = self.shop.run.settle(self.name("pairs"), PreferencePair, rows)
         right = [row for row in attempts if row.verdict.right][: len(corrections)]
@@ -182,16 +184,32 @@ class Round:
             raise Failure("no preference pair was made: the student's own corrections are all right.", NO_PROBLEMS_LEFT)
         return pairs
 
+    def _own(self, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> list[OwnCorrection]:
+        return self.shop.run.stage(self._own_corrections(attempts), corrections)
+
+    def _pair(
+        self, problem: Problem, written: Attempt, row: CorrectionRow, own: OwnCorrection | None
+    ) -> PreferencePair | Rejected:
+        if own is None:
+            return Rejected(problem_id=row.problem_id, sample=row.sample, stage="pairs", reason="no_student_side")
+        return error_pair(problem, written, row, own, self.shop.correct)
+
     def _own_corrections(self, attempts: Sequence[Attempt]) -> Chunked[CorrectionRow, OwnCorrection]:
         """The student's own side of each correction."""
         shop, sampling = self.shop, self._correcting("own_corrections", STEP_ENDS)
+        shelf, name, prompt = shop.shelf, shop.placed(self.last), shop.correct
+        by_id = {problem.id: problem for problem in shop.sets.errors}
+        by_key = {(row.problem_id, row.sample): row for row in attempts}
 
-        def make(rows: Sequence[CorrectionRow], number: int, advance: Advance) -> Sequence[Row]:
-            problems, written = about(rows, shop.sets.errors, attempts)
-            student, drawn = shop.student(self.last), numbered(sampling, number)
-            return own_corrections(problems, written, self._as_shown(rows), student, shop.correct, drawn, advance)
+        def given(row: CorrectionRow) -> Corrected:
+            return by_id[row.problem_id], by_key[row.problem_id, row.sample], self._as_shown([row])[0]
 
-        return Chunked(self.name("own_corrections"), OwnCorrection, make)
+        def make(rows: Sequence[Corrected], number: int, advance: Advance) -> Sequence[Row]:
+            problems, written, shown = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+            drawn = numbered(sampling, number)
+            return own_corrections(problems, written, shown, shelf.student(name), prompt, drawn, advance)
+
+        return Chunked(self.name("own_corrections"), OwnCorrection, make, given=given, spoiled=no_own_correction)
 
     def _as_shown(self, corrections: Sequence[CorrectionRow]) -> list[CorrectionRow]:
         """The corrections as the student learns them."""
@@ -221,11 +239,17 @@ class Round:
         found = (some_place(problem, row, self._as_traced(row), seed) for problem, row in rows)
         places, sampling = [place for place in found if place], self._correcting("made_alarms", STEP_ENDS)
 
-        def make(some: Sequence[Place], number: int, advance: Advance) -> Sequence[Row]:
-            return made_alarms(some, shop.student(self.last), shop.correct, numbered(sampling, number), advance)
+        shelf, name, prompt = shop.shelf, shop.placed(self.last), shop.correct
 
-        alarms = shop.run.stage(Chunked(self.name("made_alarms"), OwnCorrection, make), places)
-        pairs = [counterpart_pair(*row, shop.correct) for row in zip(places, alarms, strict=True)]
+        def make(some: Sequence[Place], number: int, advance: Advance) -> Sequence[Row]:
+            return made_alarms(some, shelf.student(name), prompt, numbered(sampling, number), advance)
+
+        chunked: Chunked[Place, OwnCorrection] = Chunked(
+            self.name("made_alarms"), OwnCorrection, make, spoiled=no_made_alarm
+        )
+        made = {(row.problem_id, row.sample): row for row in shop.run.stage(chunked, places)}
+        both = ((place, made.get((place.written.problem_id, place.written.sample))) for place in places)
+        pairs = [counterpart_pair(place, alarm, prompt) for place, alarm in both if alarm]
         return shop.run.settle(self.name("counterparts"), PreferencePair, pairs)
 
     def _problems_of(self, attempts: Sequence[Attempt]) -> list[Problem]:

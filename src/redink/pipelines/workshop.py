@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from redink.answers.checkers import checker_of
+from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.results import Results
 from redink.pipelines.staff import Staff, corrected, hire, journal_of, taught
@@ -17,9 +19,9 @@ from redink.progress import Advance
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe
 from redink.run import Run
-from redink.stages.attempts import attempt
+from redink.stages.attempts import attempt, no_attempts, quarantined
 from redink.stages.chunks import Chunked
-from redink.stages.reviews import correction_prompt, review
+from redink.stages.reviews import correction_prompt, no_reviews, review
 from redink.stages.styles import STAGE as STYLED
 from redink.stages.styles import in_style, in_styles, style_prompt
 from redink.stages.thoughts import write_thought
@@ -88,7 +90,7 @@ class Workshop:
         self.correct = load_prompt(prompts.correct)
         self.asks = {BASE: load_prompt(prompts.base), **{name: load_prompt(it) for name, it in (asks or {}).items()}}
         self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
-        self._student: Student | None = None
+        self.shelf = Shelf()
 
     def __enter__(self) -> Workshop:
         return self
@@ -137,6 +139,7 @@ class Workshop:
             stop=stop,
             seed=self.seed(purpose),
             batch_rows=wanted.batch_rows,
+            continuous=wanted.continuous,
         )
 
     def folder(self, model: str) -> str:
@@ -145,11 +148,11 @@ class Workshop:
 
     def student(self, model: str) -> Student:
         """A model of this run by name; the last one asked for stays in memory."""
-        name = self.folder(model)
-        if self._student is None or self._student.name != name:
-            self._student = None
-            self._student = Student.load(name)
-        return self._student
+        return self.shelf.student(self.placed(model))
+
+    def placed(self, model: str) -> str:
+        """A model of this run as the shelf, here or in a worker, is asked for it."""
+        return placed(self.folder(model))
 
     def prompt_of(self, model: str) -> Prompt:
         """How a model is asked for a solution."""
@@ -158,15 +161,29 @@ class Workshop:
     # ------------------------------------------------------------------ what it writes
 
     def attempts(
-        self, stage: str, model: str, problems: Sequence[Problem], sampling: Sampling, samples: int
+        self,
+        stage: str,
+        model: str,
+        problems: Sequence[Problem],
+        sampling: Sampling,
+        samples: int,
+        *,
+        whole: bool = True,
     ) -> list[Attempt]:
-        """`samples` solutions of each problem by a model, grouped by problem: a stage."""
+        """`samples` solutions of each problem by a model, grouped by problem: a stage.
+
+        A problem of which none can be drawn has ungradable ones that say why; without `whole` it is quarantined.
+        """
+        shelf, name, prompt, checker = self.shelf, self.placed(model), self.prompt_of(model), self.checker
 
         def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
             drawn = numbered(sampling, number, samples)
-            return attempt(rows, self.student(model), self.prompt_of(model), drawn, advance, self.checker)
+            return attempt(rows, shelf.student(name), prompt, drawn, advance, checker)
 
-        return self.run.stage(Chunked(stage, Attempt, make), problems, per_input=samples, unit="solutions")
+        chunked: Chunked[Problem, Attempt] = Chunked(
+            stage, Attempt, make, spoiled=partial(no_attempts if whole else quarantined, samples=samples)
+        )
+        return self.run.stage(chunked, problems, per_input=samples, unit="solutions")
 
     def shown(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """The attempts as reviewers see them."""
@@ -183,14 +200,18 @@ class Workshop:
     ) -> list[Review]:
         """`samples` reviews of each attempt (aligned with the problems) by a model: a stage."""
         longer = with_length(sampling, self.recipe.sampling.max_review_tokens)
+        shelf, name, prompt, checker = self.shelf, self.placed(model), self.correct, self.checker
 
         def make(rows: Sequence[tuple[Problem, Attempt]], number: int, advance: Advance) -> Sequence[Row]:
             about, written = [row[0] for row in rows], [row[1] for row in rows]
             drawn = numbered(longer, number, samples)
-            return review(about, written, self.student(model), self.correct, drawn, advance, self.checker)
+            return review(about, written, shelf.student(name), prompt, drawn, advance, checker)
 
         inputs = list(zip(problems, attempts, strict=True))
-        return self.run.stage(Chunked(stage, Review, make), inputs, per_input=samples, unit="reviews")
+        chunked: Chunked[tuple[Problem, Attempt], Review] = Chunked(
+            stage, Review, make, spoiled=partial(no_reviews, samples=samples)
+        )
+        return self.run.stage(chunked, inputs, per_input=samples, unit="reviews")
 
     def settled(self, stage: str, kind: type[R], make: Callable[[], Sequence[Row]]) -> list[R]:
         """A stage whose outcomes are made in one go, without any model: read if it is done."""
@@ -248,7 +269,7 @@ class Workshop:
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
             for problem, written, row in zip(problems, attempts, reviews, strict=True)
-            if not row.truncated
+            if row.text and not row.truncated
         ]
 
     def supervised(self, model: str, lessons: Callable[[], Sequence[Lesson]]) -> None:
@@ -282,7 +303,7 @@ class Workshop:
         try:
             report = train(out)
         finally:
-            self._student = None  # it was trained in place
+            self.shelf.clear()  # it was trained in place
         self.run.say(f"{model}: {report.rows} {rows} ({report.too_long} too long), {report.steps} steps")
 
 

@@ -7,16 +7,19 @@ repairs the step is no preference and is left out, counted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from redink.answers import compare, final_number
 from redink.failures import MarkupFailure
 from redink.markup import parse_trace, render_step, render_steps
-from redink.models.student import Request, Sampling, Student, derived_seed
+from redink.models.student import Request, Sampler, Sampling, derived_seed
 from redink.progress import Advance, quiet
 from redink.prompts import Prompt
+from redink.stages.making import set_aside
 from redink.stages.reviews import correction_prompt
+from redink.teaching.chains import OTHER_OPERATION
 from redink.types import (
     Attempt,
     CorrectionRow,
@@ -25,12 +28,14 @@ from redink.types import (
     OwnCorrection,
     PreferencePair,
     Problem,
+    Quarantined,
     Rejected,
     Review,
     Step,
 )
 
 STAGE = "pairs"
+_BEGUN = re.compile(r"([\d.,]+) ([-+*/]) ([\d.,]+)(?= =)")
 STEP_ENDS = ("</Answer>", *(f"</Step{number}>" for number in range(1, 41)))
 
 
@@ -55,7 +60,7 @@ def own_corrections(
     problems: Sequence[Problem],
     attempts: Sequence[Attempt],
     corrections: Sequence[CorrectionRow],
-    student: Student,
+    student: Sampler,
     prompt: Prompt,
     sampling: Sampling,
     advance: Advance = quiet,
@@ -70,6 +75,12 @@ def own_corrections(
         OwnCorrection(problem_id=row.problem_id, sample=row.sample, text=drawn[0].text, ends=drawn[0].finish == "end")
         for row, drawn in zip(corrections, replies, strict=True)
     ]
+
+
+def no_own_correction(about: tuple[Problem, Attempt, CorrectionRow], why: str) -> list[Quarantined]:
+    """What stands for the student's own side where it could not be drawn: set aside, with the wrong solution."""
+    _, written, row = about
+    return set_aside("own_corrections", row.problem_id, why, written.text, [row.sample])
 
 
 def marked_error(prefix: str, text: str) -> LocatedError | None:
@@ -170,8 +181,12 @@ class Place:
 
     @property
     def opened(self) -> str:
-        """The step, with a cause begun."""
-        return f"{render_step(self.steps[self.number - 1]).removesuffix(f'</Step{self.number}>')}<Cause>"
+        """The step as far as a false alarm begins: its working-out with another operation, else a cause after it."""
+        step = self.steps[self.number - 1]
+        if begun := _BEGUN.match(step.key or ""):
+            key = f"{begun[1]} {OTHER_OPERATION[begun[2]]} {begun[3]}"
+            return render_step(step.model_copy(update={"key": key})).partition("</Key>")[0]
+        return f"{render_step(step).removesuffix(f'</Step{self.number}>')}<Cause>"
 
 
 def some_place(problem: Problem, written: Attempt, steps: Sequence[Step], seed: int) -> Place | None:
@@ -181,9 +196,9 @@ def some_place(problem: Problem, written: Attempt, steps: Sequence[Step], seed: 
 
 
 def made_alarms(
-    places: Sequence[Place], student: Student, prompt: Prompt, sampling: Sampling, advance: Advance = quiet
+    places: Sequence[Place], student: Sampler, prompt: Prompt, sampling: Sampling, advance: Advance = quiet
 ) -> list[OwnCorrection]:
-    """How the student goes on where it is made to begin a cause at a right step."""
+    """How the student goes on where it is made to begin a false alarm at a right step."""
     requests = [
         Request(correction_prompt(prompt, place.problem, place.written), f"{place.prefix}{place.opened}")
         for place in places
@@ -195,11 +210,16 @@ def made_alarms(
     ]
 
 
+def no_made_alarm(place: Place, why: str) -> list[Quarantined]:
+    """What stands for an alarm that could not be drawn: set aside, with the right solution."""
+    return set_aside("made_alarms", place.problem.id, why, place.written.text, [place.written.sample])
+
+
 def counterpart_pair(place: Place, alarm: OwnCorrection, prompt: Prompt) -> PreferencePair | Rejected:
     """At a right step: the plain step over a false alarm that the student was made to write.
 
-    Not in the paper; a recipe switch. Pairs on errors alone teach a small student to begin a cause everywhere, or to
-    end no step that has the number of a wrong one; as many at right steps teach it to tell the two apart.
+    Not in the paper; a recipe switch. Pairs on errors alone teach a small student to doubt every step, or to end none
+    that has the number of a wrong one; as many at right steps teach it to tell the two apart.
     """
     text, end = alarm.text, f"</Step{place.number}>"
     if end not in text:
