@@ -9,8 +9,10 @@ from types import TracebackType
 from typing import TypeVar
 
 from redink.answers.checkers import checker_of
+from redink.markup import parse_steps
 from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampling, Student, derived_seed
+from redink.pipelines.evaluation import gold_chain
 from redink.pipelines.results import Results
 from redink.pipelines.staff import Staff, corrected, hire, journal_of, taught
 from redink.problems import fingerprint
@@ -43,6 +45,7 @@ from redink.types import (
     Row,
     ThoughtRow,
     Tried,
+    Verdict,
 )
 
 R = TypeVar("R", bound=Row)
@@ -255,7 +258,7 @@ class Workshop:
         return lessons + self.replayed(len(lessons))
 
     def replayed(self, lessons: int) -> list[Lesson]:
-        """The base student's own greedy reviews of its own solutions, `hsft.replay` of them for each lesson.
+        """The base student's own greedy reviews of its own or gold solutions, `hsft.replay` of them for each lesson.
 
         So that a small student does not forget how to review; not in the papers.
         """
@@ -264,7 +267,7 @@ class Workshop:
             return []
         problems = self.sets.thoughts[:count]
         drawn = self.attempts("replay.attempts", BASE, problems, self.sampling("replay", REPLAY_TEMPERATURE), 1)
-        attempts = self.shown(drawn)
+        attempts = with_gold(problems, self.shown(drawn), self.recipe.hsft.replay_gold)
         reviews = self.reviews("replay.reviews", BASE, problems, attempts, self.sampling("replay", 0.0), 1)
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
@@ -325,6 +328,21 @@ def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:
         if row.verdict.outcome != "right" and new and len(held) < per_problem:
             held.append(row)
     return [row for held in kept.values() for row in held]
+
+
+def with_gold(problems: Sequence[Problem], attempts: Sequence[Attempt], share: float) -> list[Attempt]:
+    """The attempts, a share of them, evenly spread, replaced by the gold solutions to their problems."""
+    return [
+        gold_attempt(problem) if int((i + 1) * share) > int(i * share) and problem.solution else written
+        for i, (problem, written) in enumerate(zip(problems, attempts, strict=True))
+    ]
+
+
+def gold_attempt(problem: Problem) -> Attempt:
+    """The gold solution as if it were a student's."""
+    text = gold_chain(problem)
+    right = Verdict(outcome="right", reason="the gold solution")
+    return Attempt(problem_id=problem.id, text=text, steps=parse_steps(text), answer=problem.answer, verdict=right)
 
 
 def numbered(sampling: Sampling, number: int, samples: int = 1) -> Sampling:

@@ -59,9 +59,9 @@ PARTS = {
     "thoughts": Part(
         _stage("thoughts"), (*WHO, "prompts.extract_thought", "prompts.inspect_thought"), ("problems",), (), THINKING
     ),
-    "replay": Part(_stage("replay.attempts", "replay.reviews"), (*REVIEWED, "prompts.base", "hsft.replay"),
+    "replay": Part(_stage("replay.attempts", "replay.reviews"), (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold"),
                    ("thoughts",), (), THINKING),
-    "hsft": Part(_stage(STYLED), ("student", "hsft", "style", ASKED), ("thoughts", "replay"), ("hsft",), THINKING),
+    "hsft": Part(_stage(STYLED), ("student", "hsft", "style", ASKED), ("thoughts", "replay", "hsft.replay_gold"), ("hsft",), THINKING),
     "attempts": Part(_stage("attempts"), (*DRAWN, "sampling.temperature", "sampling.samples"), ("hsft",), (),
                      CORRECTING | {"dpo"}),
     "corrections": Part(_stage("corrections"), (*CORRECTED, "pairs.per_problem", "review.results_only"), ("attempts",),
@@ -71,7 +71,7 @@ PARTS = {
                   frozenset({"supercorrect"})),
     "cross_dpo": Part((), ("cross_dpo",), ("pairs",), ("cross_dpo",), frozenset({"supercorrect"})),
     "long_chains": Part(_stage("long_chains"), ("teacher", "prompts.long_chain"), ("problems",), (), CHAINING),
-    "chain_replay": Part(_stage("replay.attempts", "replay.reviews"), (*REVIEWED, "prompts.base", "hsft.replay"),
+    "chain_replay": Part(_stage("replay.attempts", "replay.reviews"), (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold"),
                          ("long_chains",), (), CHAINING),
     "exposure.attempts": Part(_stage("exposure.attempts"),
                               (*DRAWN, "sampling.temperature", "prompts.base", "exposure.samples"), ("long_chains",),
@@ -82,7 +82,7 @@ PARTS = {
     "refinement": Part(_stage("refinement", "refinement.scores", "refined", "learned"),
                        ("refinement", "prompts.refine", "prompts.refine_unexposed", "prompts.refine_as_teacher",
                         "prompts.rewrite", "prompts.chain", *CORRECTED), ("exposure",), (), REFINING),
-    "orion": Part((), ("student", "hsft", "prompts.chain"), ("refinement", "chain_replay"), ("orion",), REFINING),
+    "orion": Part((), ("student", "hsft", "prompts.chain"), ("refinement", "chain_replay", "hsft.replay_gold"), ("orion",), REFINING),
 }  # fmt: skip
 MODELS = ("hsft", "cross_dpo", "orion")
 EVALUATED = "evaluate."

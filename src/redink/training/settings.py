@@ -56,6 +56,13 @@ class HSFTSettings(TrainSettings):
         description="Not in the paper. Rows of the base student's own reviews, as a share of the thoughts, kept in "
         "so that a small student does not forget how to review.",
     )
+    replay_gold: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Not in the paper. Share of the replayed reviews that are of gold solutions; the student's own may all "
+        "be short.",
+    )
 
 
 class CrossDPOSettings(TrainSettings):
