@@ -61,7 +61,7 @@ PARTS = {
     ),
     "replay": Part(_stage("replay.attempts", "replay.reviews"), (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold"),
                    ("thoughts",), (), THINKING),
-    "hsft": Part(_stage(STYLED), ("student", "hsft", "style", ASKED), ("thoughts", "replay", "hsft.replay_gold"), ("hsft",), THINKING),
+    "hsft": Part(_stage(STYLED), ("student", "hsft", "style", ASKED), ("thoughts", "replay"), ("hsft",), THINKING),
     "attempts": Part(_stage("attempts"), (*DRAWN, "sampling.temperature", "sampling.samples"), ("hsft",), (),
                      CORRECTING | {"dpo"}),
     "corrections": Part(_stage("corrections"), (*CORRECTED, "pairs.per_problem", "review.results_only"), ("attempts",),
@@ -82,7 +82,7 @@ PARTS = {
     "refinement": Part(_stage("refinement", "refinement.scores", "refined", "learned"),
                        ("refinement", "prompts.refine", "prompts.refine_unexposed", "prompts.refine_as_teacher",
                         "prompts.rewrite", "prompts.chain", *CORRECTED), ("exposure",), (), REFINING),
-    "orion": Part((), ("student", "hsft", "prompts.chain"), ("refinement", "chain_replay", "hsft.replay_gold"), ("orion",), REFINING),
+    "orion": Part((), ("student", "hsft", "prompts.chain"), ("refinement", "chain_replay"), ("orion",), REFINING),
 }  # fmt: skip
 MODELS = ("hsft", "cross_dpo", "orion")
 EVALUATED = "evaluate."

@@ -60,8 +60,8 @@ class HSFTSettings(TrainSettings):
         0.0,
         ge=0,
         le=1,
-        description="Not in the paper. Share of the replayed reviews that are of gold solutions; the student's own may all "
-        "be short.",
+        description="Not in the paper. Share of the replayed reviews that are of gold solutions; the student's own may "
+        "all be short.",
     )
 
 
