@@ -22,6 +22,7 @@ from redink.stages.styles import style_prompt
 WHO = ("teacher", "inspector")
 DRAWN = ("student", "sampling.top_p", "sampling.max_new_tokens", "sampling.batch_rows")
 REVIEWED = (*DRAWN, "sampling.max_review_tokens", "prompts.correct", "review.results_only")
+REPLAYED = (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold")
 CORRECTED = (*WHO, "prompts.correct_with_solution", "prompts.inspect_trace")
 THINKING = frozenset({"supercorrect", "hsft", "dpo", "step-dpo", "reflexion"})
 """Methods that begin with thoughts and HSFT."""
@@ -59,7 +60,7 @@ PARTS = {
     "thoughts": Part(
         _stage("thoughts"), (*WHO, "prompts.extract_thought", "prompts.inspect_thought"), ("problems",), (), THINKING
     ),
-    "replay": Part(_stage("replay.attempts", "replay.reviews"), (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold"),
+    "replay": Part(_stage("replay.attempts", "replay.reviews"), REPLAYED,
                    ("thoughts",), (), THINKING),
     "hsft": Part(_stage(STYLED), ("student", "hsft", "style", ASKED), ("thoughts", "replay"), ("hsft",), THINKING),
     "attempts": Part(_stage("attempts"), (*DRAWN, "sampling.temperature", "sampling.samples"), ("hsft",), (),
@@ -71,7 +72,7 @@ PARTS = {
                   frozenset({"supercorrect"})),
     "cross_dpo": Part((), ("cross_dpo",), ("pairs",), ("cross_dpo",), frozenset({"supercorrect"})),
     "long_chains": Part(_stage("long_chains"), ("teacher", "prompts.long_chain"), ("problems",), (), CHAINING),
-    "chain_replay": Part(_stage("replay.attempts", "replay.reviews"), (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold"),
+    "chain_replay": Part(_stage("replay.attempts", "replay.reviews"), REPLAYED,
                          ("long_chains",), (), CHAINING),
     "exposure.attempts": Part(_stage("exposure.attempts"),
                               (*DRAWN, "sampling.temperature", "prompts.base", "exposure.samples"), ("long_chains",),
