@@ -8,9 +8,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from redink.pipelines.series import Series, slug
+from redink.pipelines.series import Series
 from redink.recipe import EvaluationRecipe, load_recipe
-from redink.rows import write_rows, write_text
+from redink.rows import slug, write_rows, write_text
 from redink.run import Run
 from redink.types import Attempt, Problem, Review, StageCounts
 

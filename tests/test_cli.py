@@ -32,6 +32,7 @@ COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "compare",
     "tables", "evaluate-steps", "evaluate-corrections", "evaluate-teacher", "evaluate-chains", "lm-eval-task",
     "lm-eval-agreement", "solve", "thoughts-store", "problems", "grade", "doctor", "fetch", "quarantine", "report", "view",
+    "reproduce",
 ]  # fmt: skip
 
 
@@ -109,7 +110,7 @@ def test_a_mistake_of_the_user_is_one_line_and_exit_code_2(capsys, tmp_path, mon
 
 
 RUNS = ["demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo"]
-OPTIONS = {
+OPTIONS = {"--engine", "--ray-address", "--workers", 
     "--set", "--data-dir", "--run-dir", "--name", "--student", "--limit", "--seed", "--max-usd", "--fresh", "--help",
 }  # fmt: skip
 

@@ -94,6 +94,7 @@ def test_the_last_override_counts(small: str) -> None:
         ("problems.sources.first=x", "'sources' is not a table"),
         ("hsft.epohcs=2", "unknown key 'hsft.epohcs'. Did you mean 'epochs'?"),
         ("hsft.epochs=many", "hsft.epochs: "),
+        ("style=cot", "style: errors are located in 'xml' only; others need method = \"hsft\""),
     ],
 )
 def test_a_bad_override_is_one_line(small: str, override: str, said: str) -> None:

@@ -25,7 +25,6 @@ import torch
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import (
     AutoModelForCausalLM,
-    AutoTokenizer,
     Gemma3TextConfig,
     LlamaConfig,
     PreTrainedModel,
@@ -33,6 +32,7 @@ from transformers import (
     Qwen2Config,
 )
 
+from redink.models.tokenizers import load_tokenizer
 from redink.problems import load_problems, stories
 from redink.problems.folds import held_out
 from redink.teaching.arithmetic import spell_out
@@ -502,7 +502,7 @@ def learning_rate(done: float, peak: float) -> float:
 def first_student(arguments: argparse.Namespace) -> tuple[PreTrainedTokenizerFast, PreTrainedModel]:
     """A new student, or the one of an earlier phase."""
     if arguments.init:
-        return AutoTokenizer.from_pretrained(arguments.init), AutoModelForCausalLM.from_pretrained(arguments.init)
+        return load_tokenizer(arguments.init), AutoModelForCausalLM.from_pretrained(arguments.init)
     stream = corpus(arguments.phase, arguments.seed)
     tokenizer = build_tokenizer([next(stream) for _ in range(20_000)])
     return tokenizer, build_model(tokenizer, arguments.architecture)

@@ -15,11 +15,14 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
-from pydantic import BaseModel, Field, JsonValue, ValidationError
+from pydantic import BaseModel, Field, JsonValue, ValidationError, ValidationInfo, field_validator
+from pydantic_core import PydanticCustomError
 
 from redink.failures import BadInput, BadRecipe
 from redink.models.ledger import Price
 from redink.models.limiter import Limits
+from redink.stages.engine import EngineSettings
+from redink.stages.styles import Style
 from redink.training.settings import CrossDPOSettings, HSFTSettings
 from redink.types import Row
 
@@ -28,7 +31,8 @@ _OF_A_CHAT_MODEL = (
     "key_name", "tries", "server_tries", "timeout_s", "larger_on_cut", "max_tokens_limit", "limits", "price", "batch",
     "batch_size", "batch_wait_s",
 )  # fmt: skip
-MAY_CHANGE = ("budget", "journal", *(f"{who}.{key}" for who in ("teacher", "inspector") for key in _OF_A_CHAT_MODEL))
+_OF_EVERY_CHAT_MODEL = tuple(f"{who}.{key}" for who in ("teacher", "inspector") for key in _OF_A_CHAT_MODEL)
+MAY_CHANGE = ("budget", "engine", "journal", *_OF_EVERY_CHAT_MODEL)
 """Keys that may be changed while a run is under way: they say how rows are made, not which."""
 
 
@@ -55,6 +59,9 @@ class TeacherRecipe(Row):
         "reference", description="'reference': offline, by rule; 'openai': any compatible server; 'none': no inspector."
     )
     error_rate: float = Field(0.0, ge=0, le=1, description="Share of seeded mistakes (reference teacher only).")
+    quotes: bool = Field(
+        False, description="Keys begin with the words of the question that they take up (reference teacher only)."
+    )
     model: str = Field("", description="The model's name at the server.")
     base_url: str = Field("https://api.openai.com/v1", description="The server.")
     key_name: str = Field("OPENAI_API_KEY", description="Name of the environment variable that holds the key.")
@@ -90,6 +97,7 @@ class PromptsRecipe(Row):
     base: str = Field("style_cot", description="How the base student is asked (table 8's styles, or any).")
     chain: str = Field("solve_in_steps", description="How students that learn chains of thought are asked.")
     solve: str = Field("solve_hierarchical", description="P_stu: solve in hierarchical form.")
+    style: str = Field("", description="How thoughts in another `style` are asked for; empty: the style's own prompt.")
     correct: str = Field("correct", description="P_c: correct without the gold solution (student).")
     extract_thought: str = Field("extract_thought", description="P_tea: write a thought from the gold solution.")
     correct_with_solution: str = Field("correct_with_solution", description="Grounded P_c (teacher).")
@@ -114,6 +122,9 @@ class SamplingRecipe(Row):
     max_new_tokens: int = Field(1024, ge=1, description="Longest solution.")
     max_review_tokens: int = Field(1536, ge=1, description="Longest review.")
     batch_rows: int = Field(32, ge=1, description="Rows per generation batch.")
+    continuous: bool = Field(
+        False, description="Refill batches while they run; sampled replies then do not depend on their batch."
+    )
 
 
 class ReviewRecipe(Row):
@@ -130,8 +141,13 @@ class PairsRecipe(Row):
     confirmations: int = Field(
         0,
         ge=0,
-        description="Not in the paper. Reviews drawn per right attempt to find false alarms, which become pairs "
-        "that prefer the plain step.",
+        description="Not in the paper. Reviews drawn per right attempt to find false alarms and other answers, which "
+        "become pairs that prefer the plain step and the plain answer.",
+    )
+    counterparts: bool = Field(
+        False,
+        description="Not in the paper. As many pairs as there are corrections, each at a right step of a right "
+        "attempt: the plain step over a false alarm that the student is made to write.",
     )
 
 
@@ -196,6 +212,105 @@ class RepeatsRecipe(Row):
     ks: tuple[int, ...] = Field((), description="The k of pass@k and maj@k; (): the powers of two up to `repeats`.")
 
 
+class PlanLengths(Row):
+    """`redink plan`: mean lengths in tokens of the student's, as assumed; `--from` takes them out of an earlier run."""
+
+    question: float = Field(90, gt=0, description="A question.")
+    gold: float = Field(180, gt=0, description="A gold solution, as the teacher is shown it.")
+    thought: float = Field(420, gt=0, description="A hierarchical thought.")
+    plain_chain: float = Field(200, gt=0, description="A gold solution, a step per line.")
+    long_chain: float = Field(1500, gt=0, description="A teacher's long chain of thought.")
+    refined_chain: float = Field(1200, gt=0, description="A rewritten chain.")
+    base_solution: float = Field(350, gt=0, description="A solution by the base student.")
+    chain_solution: float = Field(700, gt=0, description="A solution by a student that learnt chains.")
+    solution: float = Field(420, gt=0, description="A solution in hierarchical form.")
+    shown: float = Field(420, gt=0, description="A solution as reviewers see it (shorter with review.results_only).")
+    base_review: float = Field(500, gt=0, description="A review by the base student.")
+    review: float = Field(500, gt=0, description="A review by a student that was taught.")
+    alarm: float = Field(450, gt=0, description="The same of a right solution (pairs.confirmations).")
+    trace: float = Field(520, gt=0, description="A teacher's correction trace.")
+    prefix: float = Field(200, ge=0, description="The right steps before the first wrong one.")
+    chosen: float = Field(150, gt=0, description="The teacher's step with cause and correction.")
+    rejected: float = Field(150, gt=0, description="The student's own such step.")
+    given_step: float = Field(120, gt=0, description="The student's own such step in the evaluation (greedy).")
+    step: float = Field(90, gt=0, description="A plain step (Step-DPO).")
+    reflection: float = Field(150, gt=0, description="A reflection (Reflexion).")
+    verdict: float = Field(60, gt=0, description="An inspector's verdict and remarks.")
+    reasoning: float = Field(0, ge=0, description="Hidden reasoning that a chat model bills for each reply.")
+
+
+class PlanShares(Row):
+    """`redink plan`: what becomes of the rows, as assumed; `--from` takes it out of an earlier run."""
+
+    base_right: float = Field(0.5, ge=0, le=1, description="Share of solutions by the base student that are right.")
+    sampled_right: float = Field(0.55, ge=0, le=1, description="After HSFT or SFT, of those drawn for the error set.")
+    taught_right: float = Field(0.6, ge=0, le=1, description="After HSFT or SFT, of those in the evaluation (greedy).")
+    preferred_right: float = Field(0.65, ge=0, le=1, description="The same after Cross-DPO or DPO.")
+    thoughts: float = Field(0.97, ge=0, le=1, description="Thoughts that are accepted.")
+    chains: float = Field(0.9, ge=0, le=1, description="Long chains that are accepted.")
+    located: float = Field(0.85, ge=0, le=1, description="Wrong solutions whose first wrong step is marked.")
+    pairs: float = Field(0.85, ge=0, le=1, description="Corrections that the student's own side loses to.")
+    false_alarms: float = Field(0.1, ge=0, le=1, description="Reviews of right solutions that become pairs.")
+    solution_pairs: float = Field(0.98, ge=0, le=1, description="Wrong solutions with a right one beside them (DPO).")
+    exposed: float = Field(0.6, ge=0, le=1, description="Problems at which the student errs at least once (ORION).")
+    errors_shown: float = Field(1.0, ge=1, description="Errors shown per such problem (ORION).")
+    rewritings: float = Field(0.6, ge=0, le=1, description="Rewritings that are right and no copy (ORION).")
+    rounds: float = Field(1.2, ge=1, le=3, description="Inspection rounds per row.")
+    tries: float = Field(1.05, ge=1, description="Replies asked for in each round until one can be used.")
+    cached: float = Field(0.0, ge=0, le=1, description="Tokens sent that the server has in its cache.")
+
+
+class PlanSpeeds(Row):
+    """`redink plan`: how fast things go, as assumed, where no rate was measured."""
+
+    mfu: float = Field(0.4, gt=0, le=1, description="Training: share of the hardware's peak arithmetic that is used.")
+    bandwidth: float = Field(0.6, gt=0, le=1, description="Sampling: share of the memory bandwidth that is used.")
+    host_ms_per_layer: float = Field(
+        0.8, ge=0, description="Sampling: host time per layer and token step; 0.05 for an engine with CUDA graphs."
+    )
+    chat_tokens_per_second: float = Field(60, gt=0, description="How fast a chat model writes one reply.")
+    chat_wait_s: float = Field(1.0, ge=0, description="Before it begins.")
+    batch_hours: float = Field(6, gt=0, description="How long the Batch API takes for a batch.")
+    rule_rows: float = Field(300, gt=0, description="Rows a second of the offline teacher.")
+    rates: dict[str, float] = Field(
+        default_factory=dict,
+        description="Tokens a second that were measured, by kind of work: solve, review, own_step, reflect, rewrite "
+        "(written), score, supervised, preference (read), teach (rows); 'solve.base' is the base student's alone. They "
+        "go before everything else.",
+    )
+
+
+class PlanCalls(Row):
+    """`redink plan`: what one of the two chat models is asked for each row of a kind of stage."""
+
+    per_row: float = Field(ge=0, description="Calls per row.")
+    prompt: float = Field(ge=0, description="Tokens sent per call.")
+    cached: float = Field(0.0, ge=0, description="Of these, tokens that the server has in its cache.")
+    completion: float = Field(ge=0, description="Tokens received per call.")
+
+
+class PlanRecipe(Row):
+    """What `redink plan` assumes. Nothing here changes a run."""
+
+    hardware: str = Field("", description="Such as '8xA100-40GB' or 'cpu'; empty: this machine.")
+    strategy: Literal["auto", "single", "ddp", "zero2", "zero3", "fsdp2"] = Field(
+        "auto", description="How training is spread (recipes/accelerate); auto: fsdp2 on several GPUs."
+    )
+    sampling_gpus: int = Field(1, ge=1, description="GPUs that sample at once; `redink run` uses one.")
+    usd_per_gpu_hour: Decimal | None = Field(None, ge=0, allow_inf_nan=False, description="What a GPU costs.")
+    shape: str = Field("", description="The student's shape where it is not known: 'layers=28,hidden=3584,…'.")
+    chars_per_token: float = Field(3.8, gt=0, description="For prompts, where there is no tokenizer at hand.")
+    reserve: float = Field(0.1, ge=0, lt=1, description="Share of a GPU's memory that is left free.")
+    lengths: PlanLengths = Field(default_factory=PlanLengths, description="Tokens per row.")
+    shares: PlanShares = Field(default_factory=PlanShares, description="What becomes of the rows.")
+    speeds: PlanSpeeds = Field(default_factory=PlanSpeeds, description="How fast it goes.")
+    calls: dict[str, PlanCalls] = Field(
+        default_factory=dict,
+        description="Calls that were measured, as 'thoughts.teacher', 'corrections.inspector', 'long_chains.teacher' "
+        "or 'refinement.teacher'. They go before what follows from prompts and lengths.",
+    )
+
+
 class RunRecipe(Row):
     """What every run directory is told, whatever is done in it."""
 
@@ -207,6 +322,9 @@ class RunRecipe(Row):
     inspector: TeacherRecipe = Field(default_factory=TeacherRecipe)
     prompts: PromptsRecipe = Field(default_factory=PromptsRecipe)
     budget: BudgetRecipe = Field(default_factory=BudgetRecipe)
+    engine: EngineSettings = Field(
+        default_factory=EngineSettings, description="Who samples and grades: this process, or a Ray cluster."
+    )
     journal: str = Field(
         "",
         description="File of bought replies, which runs may share; empty: the run's own. A relative path lies beside "
@@ -217,11 +335,12 @@ class RunRecipe(Row):
 class Recipe(RunRecipe):
     """A run of one method: SuperCorrect, ORION, both, or a baseline."""
 
-    may_change: ClassVar[tuple[str, ...]] = (*MAY_CHANGE, "evaluation")
+    may_change: ClassVar[tuple[str, ...]] = (*MAY_CHANGE, "evaluation", "plan")
 
     method: Literal[
-        "supercorrect", "orion", "orion-supercorrect", "sft", "long-sft", "dpo", "step-dpo", "reflexion"
+        "supercorrect", "orion", "orion-supercorrect", "hsft", "sft", "long-sft", "dpo", "step-dpo", "reflexion"
     ] = Field("supercorrect", description="What is done with the student; see docs/orion.md.")
+    style: Style = Field("xml", description='How thoughts are written (table 8); only `method = "hsft"` has others.')
     student: str = Field("bundled", description="bundled, smollm2, a local folder or a hub id.")
     problems: ProblemsRecipe
     sampling: SamplingRecipe = Field(default_factory=SamplingRecipe)
@@ -245,6 +364,14 @@ class Recipe(RunRecipe):
     refinement: RefinementRecipe = Field(default_factory=RefinementRecipe)
     reflexion: ReflexionRecipe = Field(default_factory=ReflexionRecipe)
     evaluation: RepeatsRecipe = Field(default_factory=RepeatsRecipe)
+    plan: PlanRecipe = Field(default_factory=PlanRecipe, description="What `redink plan` assumes; see docs/plan.md.")
+
+    @field_validator("style")
+    @classmethod
+    def _style_of_method(cls, style: Style, info: ValidationInfo) -> Style:
+        if style != "xml" and info.data.get("method") != "hsft":
+            raise PydanticCustomError("style", "errors are located in 'xml' only; others need method = \"hsft\"")
+        return style
 
     def limited(self, limit: int) -> Recipe:
         """The same recipe with at most `limit` problems in each set."""
@@ -306,14 +433,19 @@ def load_recipe(name: str, overrides: Sequence[str] = ()) -> Recipe:
     Raises `BadRecipe` for an unknown key (with the nearest known one) or a value that does not fit, and
     `BadInput` for a file that is missing or is not TOML.
     """
+    values = recipe_values(name)
+    for setting in overrides:
+        override(values, setting)
+    return validated(values, name)
+
+
+def recipe_values(name: str) -> dict[str, Any]:
+    """The table of values of a recipe as its file states them; raises `BadInput` as `load_recipe`."""
     path, text = _read(name)
     try:
-        values: dict[str, Any] = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as failure:
         raise BadInput(path, f"is not TOML ({failure}).", "See recipes/demo.toml for the form.") from None
-    for override in overrides:
-        _override(values, override)
-    return validated(values, path)
 
 
 def validated(values: dict[str, Any], path: str) -> Recipe:
@@ -349,6 +481,11 @@ def bundled_recipes() -> list[str]:
     return sorted(entry.name.removesuffix(".toml") for entry in _folder().iterdir() if entry.name.endswith(".toml"))
 
 
+def bundled_text(path: str) -> str:
+    """A file among the bundled recipes, by its path in their folder; raises `OSError` if there is none."""
+    return _folder().joinpath(path).read_text("utf-8")
+
+
 def _folder() -> Traversable:
     """The recipes in the wheel, or those of the checkout that this module lies in."""
     packaged = resources.files("redink") / "recipes"
@@ -368,15 +505,16 @@ def _read(name: str) -> tuple[str, str]:
         raise BadInput(name, f"the recipe cannot be read ({failure.strerror}).", hint) from None
 
 
-def _override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
+def override(values: dict[str, Any], setting: str) -> None:
+    """Put one `key.sub=value` (the value as in TOML) into a table of values; raises `BadRecipe` for another form."""
+    key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise BadRecipe(f"--set {override}: is not of the form key.sub=value.", "For example --set hsft.epochs=2")
+        raise BadRecipe(f"--set {setting}: is not of the form key.sub=value.", "For example --set hsft.epochs=2")
     *parents, last = key.strip().split(".")
     for parent in parents:
         values = values.setdefault(parent, {})
         if not isinstance(values, dict):
-            raise BadRecipe(f"--set {override}: '{parent}' is not a table.", "")
+            raise BadRecipe(f"--set {setting}: '{parent}' is not a table.", "")
     values[last] = _toml_value(text.strip())
 
 

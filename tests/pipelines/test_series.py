@@ -9,8 +9,9 @@ import pytest
 
 from redink.failures import BadInput, Failure
 from redink.models.student import Sampling
-from redink.pipelines.series import Series, Store, kept_series, slug, weights_of
+from redink.pipelines.series import Series, Store, kept_series, weights_of
 from redink.progress import Advance
+from redink.rows import slug
 from redink.types import Attempt, Problem, Verdict
 
 PROBLEMS = [Problem(id=f"p{number}", question=f"{number} + 1?", answer=str(number + 1)) for number in range(5)]

@@ -43,6 +43,18 @@ def test_every_source_gives_an_even_part() -> None:
     assert [row.subject for row in sets.thoughts] != sorted(row.subject for row in sets.thoughts), "not mixed"
 
 
+def test_what_a_small_source_lacks_of_its_part_comes_from_the_others(tmp_path: Path) -> None:
+    files = [
+        file_of(tmp_path, f"{name}.jsonl", [f"{name} {n}?" for n in range(size)])
+        for name, size in (("small", 2), ("middle", 5), ("large", 30))
+    ]
+    sets = draw_sets(["stories:ledger"], files, Sizes(1, 1, 27), seed=3)
+    parts = Counter(row.id.split(".")[0] for row in sets.evaluation)
+    assert parts == {"small": 2, "middle": 5, "large": 20}
+    with pytest.raises(Failure, match=r"large\.jsonl \(test\) has only 37 distinct questions left of 38 asked for"):
+        draw_sets(["stories:ledger"], files, Sizes(1, 1, 38), seed=3)
+
+
 def test_fewer_problems_than_sources_is_fine() -> None:
     sets = draw_sets(STORIES, (), Sizes(1, 2, 1), seed=1)
     assert len(questions(sets)) == 4

@@ -188,3 +188,24 @@ def test_another_problem_of_the_same_name_is_left_out_and_named(tmp_path) -> Non
 def test_runs_are_named_by_as_much_of_their_paths_as_tells_them_apart() -> None:
     assert run_names(Path("a/demo"), Path("b/demo")) == ("a/demo", "b/demo")
     assert run_names(Path("runs/x"), Path("runs/y")) == ("x", "y")
+
+
+def test_benchmarks_of_redink_evaluate_are_told_apart(tmp_path):
+    run = make_run(tmp_path / "made")
+    results = json.loads((run / "results.json").read_text())
+    first, second, _ = results["panels"]
+    results["panels"] = [{**panel, "benchmark": name} for name in ("gsm8k", "svamp") for panel in (first, second)]
+    (run / "results.json").write_text(json.dumps(results))
+    (run / "problems.evaluation.jsonl").rename(run / "problems.gsm8k.jsonl")
+    page = write_report(run).path.read_text()
+    assert "4 problems of gsm8k · 4 problems of svamp" in page
+    assert "gsm8k: Did the student get better?" in page and "svamp: Did the student get better?" in page
+    assert "base → HSFT on gsm8k" in page and "on svamp" not in page
+
+
+def test_one_student_alone_has_a_headline_of_its_own(tmp_path):
+    run = make_run(tmp_path / "made")
+    results = json.loads((run / "results.json").read_text())
+    results["panels"] = [{**results["panels"][0], "benchmark": "gsm8k"}]
+    (run / "results.json").write_text(json.dumps(results))
+    assert "base solves 25.0\u00a0% of gsm8k." in write_report(run).path.read_text()

@@ -334,3 +334,25 @@ def test_each_models_repeats_are_its_own(tmp_path) -> None:
         for model in ("base", "hsft")
         for draw in (0, 1)
     }
+
+
+def test_a_directory_of_redink_evaluate_is_filed_by_student_and_draw(tmp_path):
+    (tmp_path / "recipe.json").write_text(json.dumps({"name": "e", "students": ["org/S-1.5B"]}))
+    place = "gsm8k/org-S-1.5B-ab12"
+    write_rows(tmp_path / "problems.gsm8k.jsonl", [problem("g/1", "sums", "What is 3 + 4?")])
+    (tmp_path / "problems.gsm8k.check.jsonl").write_text('{"name": "gsm8k", "rows": 1}\n')
+    wrong = attempt("g/1", False, "3 + 4 = 8")
+    for what, drawn, row in (
+        ("attempts", "greedy", wrong),
+        ("attempts", "r000", wrong),
+        ("reviews", "greedy", review("g/1", False)),
+    ):
+        (tmp_path / what / place / drawn).mkdir(parents=True)
+        write_rows(tmp_path / what / place / drawn / "00000.jsonl", [row])
+    write_rows(tmp_path / "corrections.gsm8k.org-S-1.5B-ab12.reference-93a4.jsonl", [correction("g/1")])
+    with Archive({"": tmp_path}) as archive:
+        works = {(work.group, work.model): work for work in archive.case("g/1").works}
+        assert not archive.faults
+    assert set(works) == {("evaluate", "org-S-1.5B-ab12"), ("repeats.r000", "org-S-1.5B-ab12")}
+    first = works["evaluate", "org-S-1.5B-ab12"]
+    assert first.review is not None and first.correction is not None

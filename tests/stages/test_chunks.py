@@ -12,6 +12,7 @@ from tiny import tiny_student
 from redink.models.student import Request, Sampling
 from redink.progress import Advance, quiet
 from redink.stages.chunks import Ahead, Chunked, chunk_path
+from redink.stages.engine import LOCAL
 from redink.types import OwnCorrection, Row
 
 
@@ -53,8 +54,7 @@ def test_what_is_made_ahead_is_what_the_stage_makes(tmp_path: Path) -> None:
         for row in range(6):
             ahead.feed(row)
     own = chunked(Maker())
-    for number, rows in enumerate(own.cut(range(6))):
-        own.outcomes(tmp_path / "stage", number, rows, quiet, 1)
+    own.fill(LOCAL, tmp_path / "stage", range(6), quiet)
     assert files(tmp_path / "ahead") == files(tmp_path / "stage")
 
 
@@ -89,8 +89,7 @@ def test_a_student_samples_ahead_in_a_thread_what_it_samples_in_its_place(tmp_pa
     with Ahead(chunked, tmp_path / "ahead", lambda: None) as ahead:
         for row in range(12):
             ahead.feed(row)
-    for number, rows in enumerate(chunked.cut(range(12))):
-        chunked.outcomes(tmp_path / "stage", number, rows, quiet, 1)
+    chunked.fill(LOCAL, tmp_path / "stage", range(12), quiet)
     assert len(files(tmp_path / "ahead")) == 3
     assert files(tmp_path / "ahead") == files(tmp_path / "stage")
 

@@ -9,13 +9,17 @@ from redink.markup import render_trace
 from redink.models.student import Completion, Request
 from redink.stages.pairs import (
     STEP_ENDS,
+    Place,
     chosen_side,
     confirmation_pair,
+    counterpart_pair,
     error_pair,
+    made_alarms,
     marked_error,
     own_corrections,
     repairs,
     shared_prefix,
+    some_place,
 )
 from redink.types import CorrectionRow, LocatedError, OwnCorrection, PreferencePair, Rejected, Review, Step, Verdict
 
@@ -198,7 +202,9 @@ def test_a_false_alarm_at_the_first_step() -> None:
 @pytest.mark.parametrize(
     ("review", "reason"),
     [
-        (alarm(f"{PREFIX}{PLAIN}", None), "no_false_alarm"),
+        (alarm(f"{PREFIX}{PLAIN}", None).model_copy(update={"verdict": Verdict(outcome="right")}), "no_false_alarm"),
+        (alarm(f"{PREFIX}{PLAIN}", None), "copy_is_unfaithful"),
+        (alarm(f"{PREFIX}<Step2>85 - 20 = 60</Step2>\n<Answer>60</Answer>", None), "copy_is_unfaithful"),
         (alarm(f"<Step1>47 + 38 = 84</Step1>\n{ALARMED}"), "copy_is_unfaithful"),
         (alarm(f"{PREFIX}<Step2>85<Cause>no</Cause><Correction>60</Correction>"), "copy_is_unfaithful"),
         (alarm(f"{PREFIX}{ALARMED}", 3), "copy_is_unfaithful"),
@@ -210,9 +216,64 @@ def test_what_is_no_confirmation_is_left_out_by_name(review: Review, reason: str
     )
 
 
+def test_a_review_that_confirms_every_step_and_answers_otherwise_is_rejected_for_the_plain_answer() -> None:
+    wrong_end = "<Generalized>Add.</Generalized>\n<Answer>60</Answer>"
+    written = RIGHT.model_copy(update={"answer": "65"})
+    pair = confirmation_pair(PROBLEM, written, alarm(f"{PREFIX}{PLAIN}\n{wrong_end}", None), CORRECT)
+    assert isinstance(pair, PreferencePair)
+    assert (pair.prefix, pair.chosen, pair.rejected) == (f"{PREFIX}{PLAIN}\n", "<Answer>65</Answer>", wrong_end)
+    assert pair.chosen_ends and pair.rejected_ends
+
+
 def test_the_steps_of_a_confirmation_can_be_given_as_a_trace_would_hold_them() -> None:
     steps = (STEPS[0], Step(number=2, text="85 - 20", key="85 - 20 = 65"))
     alarmed = "<Step2>85 - 20<Key>85 - 20 = 65</Key><Cause>no</Cause><Correction>60</Correction></Step2>"
     pair = confirmation_pair(PROBLEM, RIGHT, alarm(PREFIX + alarmed), CORRECT, steps)
     assert isinstance(pair, PreferencePair)
     assert pair.chosen == "<Step2>85 - 20<Key>85 - 20 = 65</Key></Step2>"
+
+
+# ---------------------------------------------------------------- counterparts at right steps
+
+AT_TWO = Place(PROBLEM, RIGHT, RIGHT.steps, 2)
+
+
+def test_the_student_is_made_to_begin_a_cause_at_a_right_step() -> None:
+    student = SayingStudent("too much</Cause><Correction>60</Correction></Step2>")
+    (alarm,) = made_alarms([AT_TWO], student, CORRECT, GREEDY)
+    (request,) = student.requests
+    assert request == Request(PROMPT, f"{PREFIX}<Step2>85 - 20 = 65<Key>85 - 20</Key><Cause>")
+    assert (alarm.problem_id, alarm.sample) == ("p1", 4)
+    pair = counterpart_pair(AT_TWO, alarm, CORRECT)
+    assert isinstance(pair, PreferencePair)
+    assert (pair.prefix, pair.chosen, pair.kind) == (PREFIX, PLAIN, "confirmation")
+    assert pair.rejected == (
+        "<Step2>85 - 20 = 65<Key>85 - 20</Key><Cause>too much</Cause><Correction>60</Correction></Step2>"
+    )
+    assert not pair.chosen_ends and not pair.rejected_ends
+
+
+def test_where_a_step_is_worked_out_the_student_is_made_to_begin_with_another_operation() -> None:
+    steps = (Step(number=1, text="47 + 38 = 85", key="47 + 30 = 77, 77 + 8 = 85, 85 - 85 = 0"),)
+    place = Place(PROBLEM, RIGHT, steps, 1)
+    student = SayingStudent(" = 17, 17 - 8 = 9, 85 - 9 = 76</Key><Cause>no</Cause><Correction>9</Correction></Step1>")
+    (alarm,) = made_alarms([place], student, CORRECT, GREEDY)
+    assert student.requests == [Request(PROMPT, "<Step1>47 + 38 = 85<Key>47 - 30")]
+    pair = counterpart_pair(place, alarm, CORRECT)
+    assert isinstance(pair, PreferencePair)
+    assert pair.chosen == "<Step1>47 + 38 = 85<Key>47 + 30 = 77, 77 + 8 = 85, 85 - 85 = 0</Key></Step1>"
+    assert pair.rejected.startswith("<Step1>47 + 38 = 85<Key>47 - 30 = 17, 17 - 8 = 9, 85 - 9 = 76</Key><Cause>no<")
+
+
+def test_a_made_alarm_that_does_not_end_is_left_out() -> None:
+    assert counterpart_pair(AT_TWO, own("too much, and on, and on"), CORRECT) == Rejected(
+        problem_id="p1", sample=4, stage="pairs", reason="step_does_not_end"
+    )
+
+
+def test_every_step_is_as_likely_as_another_to_have_a_counterpart() -> None:
+    steps = tuple(Step(number=number, text="1 + 1 = 2") for number in (1, 2, 3))
+    places = [some_place(PROBLEM, RIGHT.model_copy(update={"sample": n}), steps, 7) for n in range(600)]
+    counts = [sum(place is not None and place.number == number for place in places) for number in (1, 2, 3)]
+    assert sum(counts) == 600 and min(counts) > 150  # 200 each are expected; 150 is over four deviations away
+    assert some_place(PROBLEM, RIGHT, (), 7) is None

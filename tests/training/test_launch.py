@@ -91,10 +91,16 @@ def test_each_process_takes_its_own_gpu_or_shares_the_cpu(
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: path.stem)
 def test_accelerate_reads_the_configurations_we_ship(path: Path) -> None:
     config = load_config_from_file(str(path))
-    kinds = {"ddp": "MULTI_GPU", "fsdp2": "FSDP", "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "cpu": "MULTI_GPU"}
+    kinds = {
+        "ddp": "MULTI_GPU", "cpu": "MULTI_GPU", "fsdp2_8gpu": "FSDP", "fsdp2_two_nodes": "FSDP",
+        "zero2": "DEEPSPEED", "zero3": "DEEPSPEED", "zero3_two_nodes": "DEEPSPEED",
+    }  # fmt: skip
     assert config.distributed_type == kinds[path.stem]
     assert len(CONFIGURATIONS) == len(kinds)
-    if path.stem == "zero3":
-        assert config.deepspeed_config["zero_stage"] == 3
-    if path.stem == "fsdp2":
+    if path.stem.startswith("zero"):
+        assert config.deepspeed_config["zero_stage"] == int(path.stem[4])
+    if path.stem.startswith("fsdp2"):
         assert config.fsdp_config["fsdp_version"] == 2
+    assert (config.num_machines, config.num_processes // config.num_machines) == (
+        (2, 8) if path.stem.endswith("two_nodes") else (1, 2 if path.stem == "cpu" else 8)
+    )

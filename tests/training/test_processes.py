@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -67,7 +70,7 @@ def two_processes(folder: Path, out: Path, kind: str) -> None:
     ])  # fmt: skip
 
 
-def two_shards(folder: Path, out: Path, kind: str, stop: int = 0, recipe: str = "fsdp2") -> None:
+def two_shards(folder: Path, out: Path, kind: str, stop: int = 0, recipe: str = "fsdp2_8gpu") -> None:
     """`accelerate launch` with a configuration that we ship, made smaller (see `process.shard_on_cpus`)."""
     config = out.with_name(f"{recipe}.yaml")
     text = (RECIPES / config.name).read_text()
@@ -77,6 +80,52 @@ def two_shards(folder: Path, out: Path, kind: str, stop: int = 0, recipe: str = 
     arguments = [str(PROCESS), "2", str(folder), str(out), kind, str(stop)]
     cpu = {"ACCELERATE_TORCH_DEVICE": "cpu", "ACCELERATE_USE_CPU": "false", "DS_ACCELERATOR": "cpu"}
     accelerate(config, *arguments, **cpu)
+
+
+def started_training(config: Path, arguments: list[str]) -> subprocess.Popen[str]:
+    """`redink train` with a configuration that we ship."""
+    command = [sys.executable, "-m", "redink.cli", "train", *arguments, "--accelerate", str(config)]
+    return subprocess.Popen(command, env=environment(), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+
+def one_rank_is_killed(config: Path, arguments: list[str], out: Path) -> None:
+    """Kill the second process in mid-training: the command ends with one line, and leaves no process behind."""
+    started = started_training(config, arguments)
+    wait_until(lambda: last_checkpoint(checkpoint_folder(out)) is not None, started)
+    ranks = processes_of(out, "LOCAL_RANK=1")
+    assert len(ranks) == 1
+    os.kill(ranks[0], signal.SIGKILL)
+    _, said = started.communicate(timeout=120)
+    assert started.returncode == 2
+    last = said.strip().splitlines()[-1]
+    assert re.fullmatch(
+        r"redink: training stopped: a process was killed by signal 9; see \S+\. "
+        r"The same command goes on from checkpoint-\d\.", last,
+    )  # fmt: skip
+    assert "Traceback" not in said
+    assert "SIGKILL" in (out.parent / f"{out.name}.launch.log").read_text()
+    assert not processes_of(out)
+
+
+def processes_of(out: Path, setting: str = "") -> list[int]:
+    """Processes that train into `out`, with this in their environment."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command = (folder / "cmdline").read_bytes().decode(errors="replace")
+            settings = (folder / "environ").read_bytes().decode(errors="replace")
+        except OSError:
+            continue
+        if str(out) in command and "redink.training" in command and setting in settings:
+            found.append(int(folder.name))
+    return found
+
+
+def wait_until(there: Callable[[], bool], process: subprocess.Popen[str]) -> None:
+    until = time.monotonic() + 400
+    while not there():
+        assert process.poll() is None and time.monotonic() < until, process.communicate()[1]
+        time.sleep(0.01)
 
 
 def finish(started: list[subprocess.Popen[bytes]]) -> None:
@@ -160,7 +209,7 @@ def test_a_killed_training_in_shards_goes_on_where_it_was(
 
 
 @pytest.mark.slow
-def test_accelerate_launch_with_the_configuration_for_cpus(
+def test_redink_train_with_the_configuration_for_cpus_after_one_process_was_killed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TQDM_DISABLE", "1")
@@ -168,7 +217,7 @@ def test_accelerate_launch_with_the_configuration_for_cpus(
     write_rows(rows, [*PAIRS, *PAIRS[:2]])
     for name, batch in (("one", 4), ("two", 2)):
         (tmp_path / f"{name}.toml").write_text(
-            f"[cross_dpo]\nepochs = 2\nbatch_size = {batch}\nlearning_rate = 1e-3\nwarmup = 0.5\n"
+            f"[cross_dpo]\nepochs = 8\nbatch_size = {batch}\nlearning_rate = 1e-3\nwarmup = 0.5\nsave_every = 1\n"
         )
 
     def arguments(name: str) -> list[str]:
@@ -176,11 +225,17 @@ def test_accelerate_launch_with_the_configuration_for_cpus(
         return ["cross-dpo", *(word for key, value in given.items() for word in (f"--{key}", str(value)))]
 
     launch.main(arguments("one"))
-    accelerate(RECIPES / "cpu.yaml", "-m", "redink.training", *arguments("two"))
+    config = tmp_path / "cpu.yaml"
+    config.write_text((RECIPES / "cpu.yaml").read_text().replace("29511", str(free_port())))
+    one_rank_is_killed(config, arguments("two"), tmp_path / "two")
+    started = started_training(config, arguments("two"))
+    _, said = started.communicate(timeout=400)
+    assert started.returncode == 0, said[-3000:]
     one, two = ([line["loss"] for line in log_of(tmp_path / name) if "loss" in line] for name in ("one", "two"))
-    assert len(one) == 8  # 16 pairs, 4 a step, twice: with one process that has 2 a step there would be 16
-    assert two == pytest.approx(one, abs=1e-6)
+    assert len(one) == 32  # 16 pairs, 4 a step, 8 times: with one process that has 2 a step there would be 64
+    assert two == pytest.approx(one, abs=1e-5)
     assert_close(load(tmp_path / "two").model.state_dict(), load(tmp_path / "one").model.state_dict())
     report = json.loads((tmp_path / "two" / "training_report.json").read_text())
-    assert (report["rows"], report["steps"]) == (16, 8)
+    assert (report["rows"], report["steps"]) == (16, 32)
     assert not checkpoint_folder(tmp_path / "two").exists()
+    assert not (tmp_path / "two.launch.log").exists()

@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-import pytest
-from pydantic import ValidationError
+from pathlib import Path
 
+import pytest
+import torch
+from pydantic import ValidationError
+from tiny import tiny_student
+
+from redink.models.student import Student
+from redink.training.adapters import trainable
 from redink.training.settings import CrossDPOSettings, HSFTSettings, LoRASettings
 
 
@@ -29,6 +35,27 @@ def test_departures_from_the_paper_are_off() -> None:
 def test_a_value_out_of_range_is_refused(bad: dict[str, float]) -> None:
     with pytest.raises(ValidationError):
         CrossDPOSettings(**bad)
+
+
+def bfloat16_student(folder: Path) -> Student:
+    student = tiny_student(folder)
+    student.model.to(torch.bfloat16)
+    return student
+
+
+@pytest.mark.parametrize(("single", "moves"), [(True, True), (False, False)])
+def test_a_small_step_is_lost_in_bfloat16_weights_and_not_in_single_precision(
+    tmp_path: Path, single: bool, moves: bool
+) -> None:
+    """A unit of bfloat16 at 1 is 2⁻⁸ = 0.0039; a step of AdamW at 1e-6 is 1e-6, whatever the gradient's size."""
+    model = trainable(bfloat16_student(tmp_path), HSFTSettings(single_precision=single), tmp_path / "out")
+    weights = model.get_input_embeddings().weight
+    with torch.no_grad():
+        weights.fill_(1.0)
+    weights.grad = torch.ones_like(weights)
+    torch.optim.AdamW([weights], lr=1e-6, weight_decay=0.0).step()
+    assert bool((weights != 1.0).all()) is moves
+    assert bool((weights != 1.0).any()) is moves
 
 
 @pytest.mark.parametrize("bad", [{"rank": 0}, {"dropout": 1.0}, {"target_modules": 3}])

@@ -56,6 +56,12 @@ def warm_up() -> bool:
     return POOL.warm_up()
 
 
+def forget() -> None:
+    """Let go of the verdicts that are remembered: of millions of different answers they would fill the memory."""
+    _remembered_look.cache_clear()
+    _asked.cache_clear()
+
+
 def _look(pred: str, gold: str, switches: Switches) -> Verdict | Question:
     """The verdict of this process, or what to ask a worker."""
     look = _remembered_look if len(pred) + len(gold) <= LONGEST_CACHED else _new_look

@@ -7,7 +7,20 @@ from typing import Any
 
 import typer
 
-from redink.cli import evaluation, measuring, quarantine, running, serving, sharing, solving, tools
+from redink.cli import (
+    evaluation,
+    measuring,
+    planning,
+    quarantine,
+    reproducing,
+    running,
+    serving,
+    sharing,
+    solving,
+    streaming,
+    tools,
+    training,
+)
 from redink.failures import Failure, StoppedByHand
 from redink.report import commands as report
 
@@ -22,7 +35,10 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
-for _part in (running, evaluation, measuring, report, solving, serving, sharing, quarantine, tools):
+for _part in (
+    running, planning, training, evaluation, measuring, reproducing, report, solving, serving, sharing, quarantine,
+    streaming, tools,
+):  # fmt: skip
     app.add_typer(_part.commands)
 
 

@@ -12,12 +12,16 @@ from redink.cli.shared import (
     CheckerOption,
     CorrectOption,
     DataDirOption,
+    EngineOption,
     FreshOption,
     MaxUsdOption,
     PromptOption,
+    RayAddressOption,
     RunDirOption,
+    WorkersOption,
     calm_libraries,
     console,
+    engine_values,
 )
 
 if TYPE_CHECKING:
@@ -97,6 +101,9 @@ def evaluate(
         typer.Option(help="The run directory's name; else made of the settings, so that they go on."),
     ] = None,
     fresh: FreshOption = False,
+    engine: EngineOption = None,
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
     recompute: Annotated[
         bool, typer.Option("--recompute", help="Grade the stored replies anew (after a change of checker) first.")
     ] = False,
@@ -121,6 +128,7 @@ def evaluate(
             "split": split, "limit": limit, "checker": checker, "prompt": prompt or "", "correct": correct or "",
             "results_only": results_only, "repeats": repeats, "temperature": temperature, "top_p": top_p, "ks": k or (),
             "max_new_tokens": max_new_tokens, "batch_rows": batch_rows,
+            "engine": engine_values(engine, ray_address, workers),
         },
         max_usd,
     )  # fmt: skip

@@ -14,15 +14,18 @@ import typer
 
 from redink.cli.shared import (
     DataDirOption,
+    EngineOption,
     FreshOption,
     LimitOption,
     MaxUsdOption,
     NameOption,
+    RayAddressOption,
     RecipeArgument,
     RunDirOption,
     SeedOption,
     SetOption,
     StudentOption,
+    WorkersOption,
     calm_libraries,
     console,
 )
@@ -45,11 +48,17 @@ class RunOptions:
     seed: SeedOption = None
     max_usd: MaxUsdOption = None
     fresh: FreshOption = False
+    engine: EngineOption = None
+    ray_address: RayAddressOption = None
+    workers: WorkersOption = None
 
     @property
     def overrides(self) -> list[str]:
         """As `load_recipe` takes them; the options that have a name of their own come last."""
-        given = {"name": self.name, "student": self.student, "seed": self.seed, "budget.max_usd": self.max_usd}
+        given = {
+            "name": self.name, "student": self.student, "seed": self.seed, "budget.max_usd": self.max_usd,
+            "engine.kind": self.engine, "engine.address": self.ray_address, "engine.workers": self.workers,
+        }  # fmt: skip
         named = [f"{key}={json.dumps(value)}" for key, value in given.items() if value is not None]
         return [*(self.set_ or []), *named]
 

@@ -52,6 +52,7 @@ def serve(
     """
     calm_libraries()
     from redink.serving import running
+    from redink.serving.gate import is_loopback
     from redink.serving.setting_up import service_for
     from redink.solving.solver import Solver
 
@@ -65,7 +66,7 @@ def serve(
         )  # fmt: skip
         service = service_for(
             solver, name=name, token=token, longest=max_new_tokens, queue=queue, timeout_s=timeout,
-            body_bytes=body_kb * 1000, batch_rows=batch_rows, open_to_all=not running.is_loopback(host),
+            body_bytes=body_kb * 1000, batch_rows=batch_rows, open_to_all=not is_loopback(host),
         )  # fmt: skip
         running.serve(service, listening, grace, lambda now: _say(chosen, now))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 from rich.console import Console
@@ -34,9 +34,28 @@ FreshOption = Annotated[
 MaxUsdOption = Annotated[
     float | None, typer.Option("--max-usd", min=0, help="Stop when teacher and inspector have cost this much.")
 ]
+EngineOption = Annotated[
+    Literal["local", "ray"] | None,
+    typer.Option(
+        "--engine", help="Who samples and grades: this process, or the workers of a Ray cluster (docs/scale.md)."
+    ),
+]
+RayAddressOption = Annotated[
+    str | None,
+    typer.Option("--ray-address", help="host:port of a Ray cluster, 'auto', or 'local'; else RAY_ADDRESS, else local."),
+]
+WorkersOption = Annotated[
+    int | None, typer.Option("--workers", min=1, help="Ray workers that hold the student; else as many as have room.")
+]
 PromptOption = Annotated[str | None, typer.Option(help="How to ask: a bundled prompt or a file.")]
 CorrectOption = Annotated[str | None, typer.Option(help="How to ask for the review: a bundled prompt or a file.")]
 CheckerOption = Annotated[str, typer.Option(help="Who says what is right: math, exact, module:function, …")]
+
+
+def engine_values(kind: str | None, address: str | None, workers: int | None) -> dict[str, object]:
+    """The keys of a recipe's [engine] that the options give."""
+    given = {"kind": kind, "address": address, "workers": workers}
+    return {key: value for key, value in given.items() if value is not None}
 
 
 def calm_libraries() -> None:

@@ -134,7 +134,7 @@ def majority_baseline(
         return None
     bought = max(1.0, cost_tokens / tokens)
     votes = min(bought, float(outcomes.repeats))
-    values = _majority_of(outcomes, votes, seed)
+    values = votes_of(outcomes, votes, seed)
     return MajorityBaseline(
         accuracy=problem_bootstrap(values, seed),
         votes=votes,
@@ -146,7 +146,8 @@ def majority_baseline(
     )
 
 
-def _majority_of(outcomes: Outcomes, votes: float, seed: int) -> Floats:
+def votes_of(outcomes: Outcomes, votes: float, seed: int) -> Floats:
+    """maj@votes of each problem, [problems]; between whole numbers a mixture of both (`majority_baseline`)."""
     whole = math.floor(votes)
     part = votes - whole
     fewer = majority_at(outcomes.group, whole, seed)

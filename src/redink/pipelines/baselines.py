@@ -1,4 +1,4 @@
-"""What the papers compare with, made of the same stages: SFT on chains, DPO, Step-DPO, Reflexion.
+"""What the papers compare with, made of the same stages: HSFT alone, SFT on chains, DPO, Step-DPO, Reflexion.
 
 A majority vote needs no pipeline: `[evaluation] repeats` gives maj@k of every model (`evaluation/majority.py`).
 """
@@ -36,10 +36,11 @@ from redink.stages.reflexion import Written, reflect, retry
 from redink.types import Attempt, ChainRow, PreferencePair, Problem, Reflection, Rejected, Review, Row
 
 Follow = Callable[[Run[Recipe], Path | None, str], Results | None]
+HSFT_STAGES = ("thoughts", "hsft", "evaluate")
 SFT_STAGES = ("chains", "sft", "evaluate")
 DPO_STAGES = ("thoughts", "hsft", "attempts", "pairs", "dpo", "evaluate")
 STEP_DPO_STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "dpo", "evaluate")
-REFLEXION_STAGES = ("thoughts", "hsft", "evaluate")
+REFLEXION_STAGES = HSFT_STAGES
 
 
 def baseline(
@@ -56,6 +57,12 @@ def baseline(
             return follow(stages(shop), until)
 
     return run_it
+
+
+def _hsft(shop: Workshop) -> Stages:
+    """HSFT alone, on thoughts in the recipe's style: an arm of SuperCorrect's table 8."""
+    yield from hsft(shop)
+    return results_of(shop, (BASE, "hsft"))
 
 
 def _sft(shop: Workshop) -> Stages:
@@ -162,12 +169,15 @@ def _reflections(
 ) -> list[Reflection]:
     prompt = load_prompt(shop.recipe.prompts.reflect)
     greedy = with_length(shop.sampling("evaluate", 0.0, ()), shop.recipe.reflexion.max_new_tokens)
+    shelf, name = shop.shelf, shop.placed("reflexion")
 
     def make(rows: Sequence[tuple[Problem, Written]], number: int, advance: Advance) -> Sequence[Row]:
         asked, texts = [row[0] for row in rows], [row[1] for row in rows]
-        return reflect(asked, texts, shop.student("reflexion"), prompt, numbered(greedy, number), trial, advance)
+        return reflect(asked, texts, shelf.student(name), prompt, numbered(greedy, number), trial, advance)
 
-    chunked = Chunked(f"evaluate.reflexion.reflections.{trial}", Reflection, make)
+    chunked: Chunked[tuple[Problem, Written], Reflection] = Chunked(
+        f"evaluate.reflexion.reflections.{trial}", Reflection, make
+    )
     return shop.run.stage(chunked, list(zip(problems, written, strict=True)), unit="reflections")
 
 
@@ -179,15 +189,19 @@ def _retries(
     memories: Sequence[Sequence[Reflection]],
 ) -> list[Review]:
     prompt, greedy = load_prompt(shop.recipe.prompts.retry), shop.sampling("evaluate", 0.0)
+    shelf, name, checker = shop.shelf, shop.placed("reflexion"), shop.checker
 
-    def make(places: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
-        asked, tried = [problems[place] for place in places], [attempts[place] for place in places]
-        said, drawn = [memories[place] for place in places], numbered(greedy, number)
-        return retry(asked, tried, said, shop.student("reflexion"), prompt, drawn, advance, shop.checker)
+    def make(
+        rows: Sequence[tuple[Problem, Attempt, Sequence[Reflection]]], number: int, advance: Advance
+    ) -> Sequence[Row]:
+        asked, tried, said = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+        return retry(asked, tried, said, shelf.student(name), prompt, numbered(greedy, number), advance, checker)
 
-    return shop.run.stage(Chunked(f"evaluate.reflexion.{stage}", Review, make), range(len(problems)), unit="retries")
+    inputs = list(zip(problems, attempts, memories, strict=True))
+    return shop.run.stage(Chunked(f"evaluate.reflexion.{stage}", Review, make), inputs, unit="retries")
 
 
+hsft_alone = baseline(_hsft, ("hsft",))
 sft = baseline(_sft, ("sft",), "sft")
 long_sft = baseline(_long_sft, ("long_sft",), "long_sft")
 dpo = baseline(_dpo, ("hsft", "attempts", "dpo"))

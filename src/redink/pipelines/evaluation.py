@@ -20,21 +20,22 @@ from redink.evaluation.perplexity import ChainScore, Perplexity, perplexity, sco
 from redink.evaluation.statistics import Estimate
 from redink.evaluation.step_errors import UP_TO_STEP_END, given_location, mended_given_location
 from redink.markup import render_thought
+from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampling, Student
 from redink.pipelines.results import BenchmarkPanel, EvaluationResults, Results, write_results
-from redink.pipelines.series import Series, Store, digest, kept_series, slug, weights_of
+from redink.pipelines.series import Draw, Series, Store, kept_series, sampling_of, weights_of
 from redink.pipelines.staff import Staff, corrected, hire, journal_of, staff_tag, teacher_name
 from redink.problems import SetCheck, check_set, fingerprint, load_problems
 from redink.progress import Advance, progress, quiet
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import EvaluationRecipe
-from redink.rows import read_rows, write_rows, write_text
+from redink.rows import digest, read_rows, slug, write_rows, write_text
 from redink.run import Run
 from redink.solving.presets import redink_preset
 from redink.stages.attempts import attempt
 from redink.stages.corrections import write_correction
-from redink.stages.reviews import review
-from redink.stages.shards import GREEDY, Shards
+from redink.stages.reviews import no_reviews, review
+from redink.stages.shards import GREEDY, MakeShard, Shards, SpoiledShard
 from redink.teaching.inspection import NoInspector
 from redink.teaching.recheck import results_only
 from redink.teaching.reference import ReferenceTeacher
@@ -74,7 +75,7 @@ class _Evaluation:
         self.run, self.recipe, self.data_dir = run, run.recipe, data_dir
         self.checker = checker_of(self.recipe.checker, self.recipe.benchmarks)
         self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
-        self._student: Student | None = None
+        self.shelf = Shelf()
 
     def results(self, recompute: bool) -> EvaluationResults:
         """Every student on every benchmark; one student is in memory at a time."""
@@ -145,10 +146,7 @@ class _Evaluation:
 
     def student(self, name: str) -> Student:
         """The student of this name; the last one asked for stays in memory."""
-        if self._student is None or self._student.name != name:
-            self._student = None
-            self._student = Student.load(name)
-        return self._student
+        return self.shelf.student(placed(name))
 
 
 @dataclass(frozen=True)
@@ -191,7 +189,7 @@ class _Cell:
             correct=correct.name, correct_text=digest(correct.text), temperature=recipe.temperature,
             top_p=recipe.top_p, max_new_tokens=recipe.max_new_tokens, batch_rows=recipe.batch_rows, seed=recipe.seed,
         )  # fmt: skip
-        return Store(self.whole.run.path(f"attempts/{self._place}"), series, self.problems)
+        return Store(self.whole.run.path(f"attempts/{self._place}"), series, self.problems, self.whole.run.engine)
 
     @cached_property
     def _prompts(self) -> tuple[Prompt, Prompt]:
@@ -204,16 +202,30 @@ class _Cell:
             solve, correct = solve or begun.prompt, correct or begun.correct
         return load_prompt(solve), load_prompt(correct)
 
-    def _draw(self, rows: Sequence[Problem], sampling: Sampling, advance: Advance) -> list[Attempt]:
-        return attempt(rows, self.whole.student(self.model), self._prompts[0], sampling, advance, self.whole.checker)
+    @property
+    def _draw(self) -> Draw:
+        shelf, name, prompt, checker = self.whole.shelf, placed(self.model), self._prompts[0], self.whole.checker
+
+        def draw(rows: Sequence[Problem], sampling: Sampling, advance: Advance) -> list[Attempt]:
+            return attempt(rows, shelf.student(name), prompt, sampling, advance, checker)
+
+        return draw
+
+    def _shards(
+        self, folder: str, kind: type[R], make: MakeShard[T, R], spoiled: SpoiledShard[T, R] | None = None
+    ) -> Shards[T, R]:
+        return Shards(self.whole.run.path(folder), kind, make, engine=self.whole.run.engine, spoiled=spoiled)
 
     def _reviews(self, attempts: Sequence[Attempt]) -> list[Review]:
+        shelf, name_, prompt, checker = self.whole.shelf, placed(self.model), self._prompts[1], self.whole.checker
+        series = self.store.series
+
         def make(rows: Sequence[tuple[Problem, Attempt]], name: str, chunk: int, advance: Advance) -> Sequence[Review]:
             about, written = [row[0] for row in rows], [row[1] for row in rows]
-            student, drawn = self.whole.student(self.model), self.store.sampling(name, chunk)
-            return review(about, written, student, self._prompts[1], drawn, advance, self.whole.checker)
+            drawn = sampling_of(series, name, chunk)
+            return review(about, written, shelf.student(name_), prompt, drawn, advance, checker)
 
-        shards = Shards(self.whole.run.path(f"reviews/{self._place}"), Review, make)
+        shards = self._shards(f"reviews/{self._place}", Review, make, no_reviews)
         return self._filled(shards, list(zip(self.problems, self._shown(attempts), strict=True)), "reviewing")
 
     def _shown(self, attempts: Sequence[Attempt]) -> Sequence[Attempt]:
@@ -226,29 +238,28 @@ class _Cell:
             row.problem_id: (problem, row) for problem, row in zip(self.problems, self._shown(attempts), strict=True)
         }
         inputs = [(*by_id[row.problem_id], row) for row in corrections]
+        shelf, name_, prompt, series = self.whole.shelf, placed(self.model), self._prompts[1], self.store.series
 
         def make(
             rows: Sequence[tuple[Problem, Attempt, CorrectionRow]], name: str, chunk: int, advance: Advance
         ) -> Sequence[OwnCorrection]:
             about, written, traces = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
-            drawn = replace(self.store.sampling(name, chunk), stop=UP_TO_STEP_END)
-            student = self.whole.student(self.model)
-            return given_location(about, written, traces, student, self._prompts[1], drawn, advance)
+            drawn = replace(sampling_of(series, name, chunk), stop=UP_TO_STEP_END)
+            return given_location(about, written, traces, shelf.student(name_), prompt, drawn, advance)
 
-        shards = Shards(
-            self.whole.run.path(f"{GIVEN}/{self._place}/{staff_tag(self.whole.recipe)}"), OwnCorrection, make
-        )
+        shards = self._shards(f"{GIVEN}/{self._place}/{staff_tag(self.whole.recipe)}", OwnCorrection, make)
         own = self._filled(shards, inputs, "mending")
         return mended_given_location(own, [row[1] for row in inputs], corrections)
 
     def _perplexity(self) -> Perplexity:
         """How likely the student finds the gold solutions, where there are any."""
         solved = [problem for problem in self.problems if problem.solution]
+        shelf, name_, prompt = self.whole.shelf, placed(self.model), self._prompts[0]
 
         def make(rows: Sequence[Problem], name: str, chunk: int, advance: Advance) -> Sequence[ChainScore]:
-            return gold_scores(self.whole.student(self.model), self._prompts[0], rows, advance)
+            return gold_scores(shelf.student(name_), prompt, rows, advance)
 
-        shards = Shards(self.whole.run.path(f"perplexity/{self._place}"), ChainScore, make)
+        shards = self._shards(f"perplexity/{self._place}", ChainScore, make)
         return perplexity(self.model, self._filled(shards, solved, "reading the gold solutions"))
 
     def _filled(self, shards: Shards[T, R], inputs: Sequence[T], doing: str) -> list[R]:

@@ -9,19 +9,19 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from redink.answers.checkers import checker_of
+from redink.answers.checkers import Checker, checker_of
 from redink.evaluation.chain_quality import ChainJudge
 from redink.evaluation.labelled import golds_for
 from redink.evaluation.step_errors import judged_step_errors
 from redink.evaluation.step_judge import StepJudge
+from redink.evaluation.teacher_quality import ARMS, Case, Kind, Piece
 from redink.failures import BadInput, Failure
 from redink.markup import render_thought
 from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.chains import ChainsReport, evaluate_chains
 from redink.pipelines.evaluation import prompts_for
 from redink.pipelines.measured import Measured, measured, of_name
-from redink.pipelines.series import slug
-from redink.pipelines.staff import Desk, desk_for, hire, journal_of, teacher_name
+from redink.pipelines.staff import Desk, Staff, desk_for, hire, journal_of, teacher_name
 from redink.pipelines.step_errors import (
     STAGE,
     JudgedCorrections,
@@ -35,13 +35,20 @@ from redink.pipelines.step_errors import (
     evaluate_steps,
     judge_corrections,
 )
-from redink.pipelines.teacher_quality import TeacherQuality, evaluate_teacher, thought_cases, trace_cases
+from redink.pipelines.teacher_quality import (
+    TeacherQuality,
+    evaluate_teacher,
+    strict_check,
+    teacher_pieces,
+    thought_cases,
+    trace_cases,
+)
 from redink.problems import SetCheck, load_labelled, load_problems
 from redink.problems.draw import Sizes, draw_sets
 from redink.progress import progress
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe, TeacherRecipe, load_recipe
-from redink.rows import read_json_lines, read_rows, write_rows
+from redink.rows import read_json_lines, read_rows, slug, write_rows
 from redink.run import JOURNAL
 from redink.stages.attempts import attempt
 from redink.types import ChainRow, Problem, Row, ThoughtRow
@@ -187,6 +194,24 @@ def teacher(recipe: Recipe, folder: Path, data_dir: Path | None = None) -> Teach
 
     Bought replies lie in the folder's journal. Raises `Failure` for what the user can mend.
     """
+    names = (teacher_name(recipe), recipe.inspector.model or recipe.inspector.kind)
+    with _teaching(recipe, folder, data_dir) as (staff, cases, checker):
+        return evaluate_teacher(staff, cases, names=names, checker=checker)
+
+
+def teacher_quality_rows(recipe: Recipe, folder: Path, data_dir: Path | None = None) -> dict[Kind, list[Piece]]:
+    """What table 5 rests on: each piece of work of the teacher, by kind of work, case by case in the three arms."""
+    with _teaching(recipe, folder, data_dir) as (staff, cases, checker):
+        pieces = teacher_pieces(staff, cases, strict_check(staff)[0], checker)
+    rows: dict[Kind, list[Piece]] = {"thoughts": [], "traces": []}
+    for place, case in enumerate(cases):
+        rows["traces" if case.attempt else "thoughts"] += [pieces[place, arm] for arm in ARMS]
+    return rows
+
+
+@contextmanager
+def _teaching(recipe: Recipe, folder: Path, data_dir: Path | None) -> Iterator[tuple[Staff, list[Case], Checker]]:
+    """A recipe's teacher and inspector, what they are asked for, and who says what is right."""
     wanted, sampling = recipe.problems, recipe.sampling
     checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])
     sizes = Sizes(wanted.thoughts, wanted.errors, 1)
@@ -200,10 +225,8 @@ def teacher(recipe: Recipe, folder: Path, data_dir: Path | None = None) -> Teach
         attempts = attempt(sets.errors, student, prompt, drawn, advance, checker)
     folder.mkdir(parents=True, exist_ok=True)
     staff = hire(recipe, journal_of(folder, recipe), checker, folder)
-    names = (teacher_name(recipe), recipe.inspector.model or recipe.inspector.kind)
     with staff.desk.kept(folder) if staff.desk else nullcontext():
-        cases = [*thought_cases(sets.thoughts), *trace_cases(sets.errors, attempts)]
-        return evaluate_teacher(staff, cases, names=names, checker=checker)
+        yield staff, [*thought_cases(sets.thoughts), *trace_cases(sets.errors, attempts)], checker
 
 
 def chains(

@@ -44,6 +44,9 @@ METHODS = {
     "orion-supercorrect": Method(
         orion.orion_supercorrect, orion.COMBINED_STAGES, _after(orion.MODEL), resting.of_both
     ),
+    "hsft": Method(
+        baselines.hsft_alone, baselines.HSFT_STAGES, _fixed("hsft"), lambda _: resting.of_hsft()
+    ),
     "sft": Method(
         baselines.sft, baselines.SFT_STAGES, _fixed("sft"), lambda _: resting.of_sft("sft")
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from redink.evaluation.perplexity import ChainScore, score_chains
@@ -30,7 +31,17 @@ from redink.stages.chains import write_chain, written
 from redink.stages.chunks import Chunked
 from redink.stages.exposure import Likelihoods, expose
 from redink.stages.preferences import solution_pairs
-from redink.stages.refinement import STAGE, RefinePrompts, ToRefine, best, by_rule, judged, refine, whole
+from redink.stages.refinement import (
+    STAGE,
+    RefinePrompts,
+    ToRefine,
+    best,
+    by_rule,
+    judged,
+    no_refinements,
+    refine,
+    whole,
+)
 from redink.training.encoding import Lesson
 from redink.types import (
     Attempt,
@@ -50,7 +61,7 @@ STAGES = ("long-chains", "exposure", "refinement", "sft", "evaluate")
 COMBINED_STAGES = (*STAGES[:-1], "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
 MODEL, ERROR_PRONE = "orion", "error_prone"
 SEEDS = ("exposure.attempts", "exposure.trained_attempts", ERROR_PRONE, "refinement", MODEL, "evaluate", "repeats")
-COMBINED_SEEDS = (*SEEDS, "attempts", "own_corrections", "alarms", "cross_dpo")
+COMBINED_SEEDS = (*SEEDS, "attempts", "own_corrections", "alarms", "made_alarms", "cross_dpo")
 
 
 def orion(run: Run[Recipe], data_dir: Path | None = None, until: str = "evaluate") -> Results | None:
@@ -165,7 +176,7 @@ def _exposed(shop: Workshop, chains: Sequence[ChainRow]) -> _Exposed:
 
 def _sampled(shop: Workshop, stage: str, model: str, problems: Sequence[Problem]) -> list[Attempt]:
     sampling = shop.sampling(stage, shop.recipe.sampling.temperature)
-    return shop.attempts(stage, model, problems, sampling, shop.recipe.exposure.samples)
+    return shop.attempts(stage, model, problems, sampling, shop.recipe.exposure.samples, whole=False)
 
 
 def _train_exposure(
@@ -197,9 +208,11 @@ def _likelihoods(shop: Workshop, problems: Sequence[Problem], attempts: Sequence
 def _scored(shop: Workshop, stage: str, prompt: Prompt, inputs: Sequence[tuple[str, str]]) -> list[ChainScore]:
     """How likely the base student finds chains as replies to their questions: a stage."""
 
+    shelf, name = shop.shelf, shop.placed(BASE)
+
     def make(rows: Sequence[tuple[str, str]], number: int, advance: Advance) -> Sequence[Row]:
         asked, chains = [prompt.render(question=question) for question, _ in rows], [chain for _, chain in rows]
-        return score_chains(shop.student(BASE), asked, chains, advance=advance)
+        return score_chains(shelf.student(name), asked, chains, advance=advance)
 
     return shop.run.stage(Chunked(stage, ChainScore, make), inputs, unit="chains")
 
@@ -248,12 +261,15 @@ def _by_student(shop: Workshop, rows: Sequence[ToRefine]) -> list[RefinedChain]:
         load_prompt(prompts.refine if wanted.reflect else prompts.rewrite), load_prompt(prompts.refine_unexposed)
     )
     sampling = with_length(shop.sampling("refinement", wanted.temperature), wanted.max_new_tokens)
+    shelf, name, checker = shop.shelf, shop.placed(BASE), shop.checker
 
     def make(some: Sequence[ToRefine], number: int, advance: Advance) -> Sequence[Row]:
         drawn = numbered(sampling, number, wanted.tries)
-        return refine(some, shop.student(BASE), asked, drawn, wanted.max_similarity, advance, shop.checker)
+        return refine(some, shelf.student(name), asked, drawn, wanted.max_similarity, advance, checker)
 
-    chunked = Chunked(STAGE, RefinedChain, make)
+    chunked: Chunked[ToRefine, RefinedChain] = Chunked(
+        STAGE, RefinedChain, make, spoiled=partial(no_refinements, samples=wanted.tries)
+    )
     return shop.run.stage(chunked, rows, per_input=wanted.tries, unit="rewritings")
 
 

@@ -12,14 +12,17 @@ from redink.evaluation.step_errors import UP_TO_STEP_END, given_location, mended
 from redink.models.student import Sampling
 from redink.pipelines.evaluation import gold_scores
 from redink.pipelines.results import Results, write_results
-from redink.pipelines.series import Series, Store, digest, weights_of
+from redink.pipelines.series import Series, Store, weights_of
 from redink.pipelines.workshop import Workshop, about, numbered, with_length
 from redink.problems import fingerprint
 from redink.progress import Advance
+from redink.rows import digest
 from redink.stages.attempts import attempt
 from redink.stages.chunks import Chunked
 from redink.types import Attempt, CorrectionRow, OwnCorrection, Problem, Review, Row
 
+Corrected = tuple[Problem, Attempt, CorrectionRow]
+"""An attempt with its problem and the teacher's correction, as the student is shown it."""
 Second = Callable[[Sequence[Attempt]], list[Review]]
 """How a model comes to its second answer (t2) from its first solutions."""
 
@@ -64,24 +67,26 @@ def _mended(shop: Workshop, model: str, attempts: Sequence[Attempt], corrections
     problems, written = about(corrections, shop.sets.evaluation, attempts)
     greedy = with_length(shop.sampling("evaluate", 0.0, UP_TO_STEP_END), shop.recipe.sampling.max_review_tokens)
 
-    def make(places: Sequence[int], number: int, advance: Advance) -> Sequence[Row]:
-        asked, shown, traces = ([rows[place] for place in places] for rows in (problems, written, corrections))
-        student, drawn = shop.student(model), numbered(greedy, number)
-        return given_location(asked, shown, traces, student, shop.correct, drawn, advance)  # type: ignore[arg-type]
+    shelf, name, prompt = shop.shelf, shop.placed(model), shop.correct
 
-    chunked = Chunked(f"evaluate.{model}.given_location", OwnCorrection, make)
-    own = shop.run.stage(chunked, range(len(corrections)), unit="corrections")
+    def make(rows: Sequence[Corrected], number: int, advance: Advance) -> Sequence[Row]:
+        asked, shown, traces = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+        return given_location(asked, shown, traces, shelf.student(name), prompt, numbered(greedy, number), advance)
+
+    chunked: Chunked[Corrected, OwnCorrection] = Chunked(f"evaluate.{model}.given_location", OwnCorrection, make)
+    own = shop.run.stage(chunked, list(zip(problems, written, corrections, strict=True)), unit="corrections")
     return mended_given_location(own, written, corrections)
 
 
 def _perplexity(shop: Workshop, model: str) -> Perplexity:
     """How likely the model finds the gold solutions, where there are any; every model is asked alike."""
     solved = [problem for problem in shop.sets.evaluation if problem.solution]
+    shelf, name, prompt = shop.shelf, shop.placed(model), shop.solve
 
     def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
-        return gold_scores(shop.student(model), shop.solve, rows, advance)
+        return gold_scores(shelf.student(name), prompt, rows, advance)
 
-    chunked = Chunked(f"evaluate.{model}.perplexity", ChainScore, make)
+    chunked: Chunked[Problem, ChainScore] = Chunked(f"evaluate.{model}.perplexity", ChainScore, make)
     return perplexity(model, shop.run.stage(chunked, solved, unit="solutions"))
 
 
@@ -98,9 +103,11 @@ def _repeats(shop: Workshop, model: str) -> Outcomes | None:
         batch_rows=sampling.batch_rows, seed=shop.seed("repeats"),
     )  # fmt: skip
 
-    def draw(rows: Sequence[Problem], drawn: Sampling, advance: Advance) -> list[Attempt]:
-        return attempt(rows, shop.student(model), prompt, drawn, advance, shop.checker)
+    shelf, name, checker = shop.shelf, shop.placed(model), shop.checker
 
-    return Store(shop.run.path(f"attempts/evaluation/{model}"), series, problems).repeats(
+    def draw(rows: Sequence[Problem], drawn: Sampling, advance: Advance) -> list[Attempt]:
+        return attempt(rows, shelf.student(name), prompt, drawn, advance, checker)
+
+    return Store(shop.run.path(f"attempts/evaluation/{model}"), series, problems, shop.run.engine).repeats(
         draw, wanted.repeats, shop.checker
     )

@@ -9,10 +9,11 @@ from redink.pipelines.orion import ERROR_PRONE, MODEL
 from redink.pipelines.supercorrect import in_round, round_models
 from redink.pipelines.workshop import BASE
 from redink.recipe import Recipe
+from redink.stages.styles import STAGE as STYLED
 
 Patterns = dict[str, tuple[str, ...]]
 RESULTS = "results.json"
-AFTER_CORRECTIONS = ("own_corrections", "pairs", "alarms", "confirmations")
+AFTER_CORRECTIONS = ("own_corrections", "pairs", "alarms", "confirmations", "made_alarms", "counterparts")
 
 
 def of_supercorrect(recipe: Recipe, taught: str = "hsft") -> Patterns:
@@ -54,6 +55,11 @@ def of_sft(model: str, stage: str = "") -> Patterns:
     """The teacher's chains, if `stage` makes them."""
     made = {stage: ("replay.*", *_made_with(model), RESULTS)} if stage else {}
     return {**made, **_evaluated(BASE, model)}
+
+
+def of_hsft() -> Patterns:
+    """Thoughts, in whatever style."""
+    return {"thoughts": (f"{STYLED}.*", "replay.*", *_made_with("hsft"), RESULTS), **_evaluated(BASE, "hsft")}
 
 
 def of_baseline(model: str) -> Patterns:

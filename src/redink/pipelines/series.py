@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +16,13 @@ from redink.models.student import Sampling, derived_seed
 from redink.progress import Advance, progress
 from redink.rows import write_text
 from redink.run import changed_keys
+from redink.stages.attempts import no_attempts
 from redink.stages.chunks import CHUNK
+from redink.stages.engine import LOCAL, Engine
 from redink.stages.shards import GREEDY, Shards, repeat_name
 from redink.types import Attempt, Problem, Row
 
 SERIES = "series.json"
-LONGEST_SLUG = 60
 ANEW = "Choose another --name, or start anew with --fresh."
 _BLOCK, _BLOCKS = 1 << 16, 64
 Draw = Callable[[Sequence[Problem], Sampling, Advance], Sequence[Attempt]]
@@ -55,6 +55,7 @@ class Store:
     folder: Path
     series: Series
     problems: Sequence[Problem]
+    engine: Engine = LOCAL
 
     def keep(self) -> None:
         """Begin the series, or raise `Failure` naming what differs from the one that was begun here."""
@@ -69,25 +70,20 @@ class Store:
             )
 
     def sampling(self, name: str, chunk: int) -> Sampling:
-        """How a chunk of one pass is sampled; the seed is its own: (seed, benchmark, pass, chunk)."""
-        wanted = self.series
-        return Sampling(
-            temperature=0.0 if name == GREEDY else wanted.temperature,
-            top_p=wanted.top_p,
-            max_new_tokens=wanted.max_new_tokens,
-            seed=derived_seed(wanted.seed, wanted.benchmark, name, chunk),
-            batch_rows=wanted.batch_rows,
-        )
+        """How a chunk of one pass is sampled."""
+        return sampling_of(self.series, name, chunk)
 
     def shards(self, draw: Draw) -> Shards[Problem, Attempt]:
         """The shards of its solutions, drawn by `draw`; the `sample` of a solution is the number of its repeat."""
 
+        series = self.series
+
         def make(rows: Sequence[Problem], name: str, chunk: int, advance: Advance) -> Sequence[Attempt]:
             number = 0 if name == GREEDY else int(name.removeprefix("r"))
-            drawn = draw(rows, self.sampling(name, chunk), advance)
+            drawn = draw(rows, sampling_of(series, name, chunk), advance)
             return [row.model_copy(update={"sample": number}) for row in drawn]
 
-        return Shards(self.folder, Attempt, make, self.series.chunk)
+        return Shards(self.folder, Attempt, make, series.chunk, self.engine, no_attempts)
 
     def greedy(self, draw: Draw) -> list[Attempt]:
         """The greedy solutions, one per problem."""
@@ -115,6 +111,17 @@ class Store:
         return f"{self.series.benchmark}, {self.series.model}"
 
 
+def sampling_of(series: Series, name: str, chunk: int) -> Sampling:
+    """How a chunk of one pass of a series is sampled; the seed is its own: (seed, benchmark, pass, chunk)."""
+    return Sampling(
+        temperature=0.0 if name == GREEDY else series.temperature,
+        top_p=series.top_p,
+        max_new_tokens=series.max_new_tokens,
+        seed=derived_seed(series.seed, series.benchmark, name, chunk),
+        batch_rows=series.batch_rows,
+    )
+
+
 def read_outcomes(model: str, problems: Sequence[Problem], shards: Sequence[Path], checker: Checker) -> Outcomes:
     """The outcomes in some shards of repeats, never all of their texts at once."""
     with progress(f"{model}: counting", len(shards) * CHUNK, "solutions") as advance:
@@ -131,21 +138,6 @@ def kept_series(folder: Path) -> Series | None:
         return None
     except (OSError, ValidationError, UnicodeDecodeError):
         raise BadInput(path, "cannot be read as a series.", ANEW) from None
-
-
-def digest(text: str) -> str:
-    """First 16 hexadecimal digits of a text's SHA-256."""
-    return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def slug(name: str) -> str:
-    """A folder's name for any name: as it is where that is safe, else readable and told apart by a hash.
-
-    >>> slug("gsm8k"), slug("stories:ledger")
-    ('gsm8k', 'stories-ledger-7a5b')
-    """
-    safe = re.sub(r"[^A-Za-z0-9._-]+", "-", name)[-LONGEST_SLUG:].strip("-.")
-    return name if safe == name else f"{safe}-{digest(name)[:4]}".lstrip("-")
 
 
 def weights_of(name: str) -> str:

@@ -13,9 +13,9 @@ from pathlib import Path
 from pydantic import Field
 
 from redink.failures import BadInput, Failure, ReplyFailure
-from redink.pipelines.series import digest, weights_of
+from redink.pipelines.series import weights_of
 from redink.progress import Advance, quiet
-from redink.rows import read_rows, write_rows, write_text
+from redink.rows import digest, read_rows, write_rows, write_text
 from redink.solving.solved import Solved
 from redink.solving.solver import Solver
 from redink.stages.unfinished import Unfinished

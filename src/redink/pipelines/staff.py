@@ -20,11 +20,11 @@ from redink.models.engine import Engine
 from redink.models.journal import Journal
 from redink.models.ledger import Ledger, Price
 from redink.models.wire import Endpoint, Form
-from redink.pipelines.series import digest, slug
 from redink.pipelines.spending import ledger_lines, ledger_table, stage_note, write_ledger
 from redink.progress import Note, no_note
 from redink.prompts import load_prompt
 from redink.recipe import MAY_CHANGE, PromptsRecipe, RunRecipe, TeacherRecipe
+from redink.rows import digest, slug
 from redink.run import JOURNAL, Run, Work
 from redink.stages.chunks import Chunked
 from redink.stages.corrections import write_correction
@@ -275,7 +275,7 @@ def _prices(*chats: TeacherRecipe) -> dict[str, Price]:
 def _teacher(recipe: RunRecipe, desk: Desk | None, checker: Checker) -> Teacher:
     wanted, prompts = recipe.teacher, recipe.prompts
     if desk is None or wanted.kind != "openai":
-        return ReferenceTeacher(error_rate=wanted.error_rate, seed=recipe.seed)
+        return ReferenceTeacher(wanted.error_rate, recipe.seed, wanted.quotes)
     own = TeacherPrompts(
         thought=load_prompt(prompts.extract_thought),
         correction=load_prompt(prompts.correct_with_solution),

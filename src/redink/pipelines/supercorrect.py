@@ -8,7 +8,7 @@ from pathlib import Path
 
 from redink.failures import Failure
 from redink.models.student import Sampling
-from redink.pipelines.panels import results_of
+from redink.pipelines.panels import Corrected, results_of
 from redink.pipelines.results import Results
 from redink.pipelines.workshop import (
     BASE,
@@ -24,14 +24,25 @@ from redink.progress import Advance
 from redink.recipe import Recipe
 from redink.run import Run
 from redink.stages.chunks import Chunked
-from redink.stages.pairs import STEP_ENDS, confirmation_pair, error_pair, own_corrections
+from redink.stages.pairs import (
+    STEP_ENDS,
+    Place,
+    confirmation_pair,
+    counterpart_pair,
+    error_pair,
+    made_alarms,
+    no_made_alarm,
+    no_own_correction,
+    own_corrections,
+    some_place,
+)
 from redink.stages.redraw import redraw
 from redink.teaching.recheck import checked, with_checks
 from redink.training.encoding import Lesson
-from redink.types import Attempt, CorrectionRow, OwnCorrection, PreferencePair, Problem, Row
+from redink.types import Attempt, CorrectionRow, OwnCorrection, PreferencePair, Problem, Rejected, Row, Step
 
 STAGES = ("thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate")
-SEEDS = ("hsft", "attempts", "own_corrections", "alarms", "cross_dpo", "evaluate", "repeats")
+SEEDS = ("hsft", "attempts", "own_corrections", "alarms", "made_alarms", "cross_dpo", "evaluate", "repeats")
 Lessons = Callable[[], Sequence[Lesson]]
 
 
@@ -99,7 +110,7 @@ def in_round(stage: str, number: int) -> str:
 
 def round_seeds(recipe: Recipe) -> list[str]:
     """What the later rounds derive seeds from."""
-    purposes = ("attempts", "scout", "redraw", "own_corrections", "alarms")
+    purposes = ("attempts", "scout", "redraw", "own_corrections", "alarms", "made_alarms")
     later = range(2, recipe.rounds + 1)
     return [name for n in later for name in (*(in_round(purpose, n) for purpose in purposes), round_model(n))]
 
@@ -135,7 +146,7 @@ class Round:
         """The last student solves problems held apart: wrong ones are the error set."""
         wanted, stage = self.shop.recipe.sampling, self.name("attempts")
         sampling = self.shop.sampling(stage, wanted.temperature)
-        return self.shop.attempts(stage, self.last, self._problems(), sampling, wanted.samples)
+        return self.shop.attempts(stage, self.last, self._problems(), sampling, wanted.samples, whole=False)
 
     def _problems(self) -> list[Problem]:
         """The error set; after the first round a part of it, drawn by where the last student still fails."""
@@ -161,27 +172,44 @@ class Round:
     def pairs(self, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> list[PreferencePair]:
         """D_corr: the student continues the teacher's prefix itself; its side is rejected."""
         problems, written = about(corrections, self.shop.sets.errors, attempts)
-        own = self.shop.run.stage(self._own_corrections(attempts), corrections)
+        own = {(row.problem_id, row.sample): row for row in self._own(attempts, corrections)}
         rows = [
-            error_pair(*row, self.shop.correct)
-            for row in zip(problems, written, self._as_shown(corrections), own, strict=True)
+            self._pair(*row, own.get((row[2].problem_id, row[2].sample)))
+            for row in zip(problems, written, self._as_shown(corrections), strict=True)
         ]
         pairs = self.shop.run.settle(self.name("pairs"), PreferencePair, rows)
-        pairs += self._confirmations([row for row in attempts if row.verdict.right][: len(corrections)])
+        right = [row for row in attempts if row.verdict.right][: len(corrections)]
+        pairs += [*self._confirmations(right), *self._counterparts(right)]
         if not pairs and self.number == 1:
             raise Failure("no preference pair was made: the student's own corrections are all right.", NO_PROBLEMS_LEFT)
         return pairs
 
+    def _own(self, attempts: Sequence[Attempt], corrections: Sequence[CorrectionRow]) -> list[OwnCorrection]:
+        return self.shop.run.stage(self._own_corrections(attempts), corrections)
+
+    def _pair(
+        self, problem: Problem, written: Attempt, row: CorrectionRow, own: OwnCorrection | None
+    ) -> PreferencePair | Rejected:
+        if own is None:
+            return Rejected(problem_id=row.problem_id, sample=row.sample, stage="pairs", reason="no_student_side")
+        return error_pair(problem, written, row, own, self.shop.correct)
+
     def _own_corrections(self, attempts: Sequence[Attempt]) -> Chunked[CorrectionRow, OwnCorrection]:
         """The student's own side of each correction."""
         shop, sampling = self.shop, self._correcting("own_corrections", STEP_ENDS)
+        shelf, name, prompt = shop.shelf, shop.placed(self.last), shop.correct
+        by_id = {problem.id: problem for problem in shop.sets.errors}
+        by_key = {(row.problem_id, row.sample): row for row in attempts}
 
-        def make(rows: Sequence[CorrectionRow], number: int, advance: Advance) -> Sequence[Row]:
-            problems, written = about(rows, shop.sets.errors, attempts)
-            student, drawn = shop.student(self.last), numbered(sampling, number)
-            return own_corrections(problems, written, self._as_shown(rows), student, shop.correct, drawn, advance)
+        def given(row: CorrectionRow) -> Corrected:
+            return by_id[row.problem_id], by_key[row.problem_id, row.sample], self._as_shown([row])[0]
 
-        return Chunked(self.name("own_corrections"), OwnCorrection, make)
+        def make(rows: Sequence[Corrected], number: int, advance: Advance) -> Sequence[Row]:
+            problems, written, shown = ([row[0] for row in rows], [row[1] for row in rows], [row[2] for row in rows])
+            drawn = numbered(sampling, number)
+            return own_corrections(problems, written, shown, shelf.student(name), prompt, drawn, advance)
+
+        return Chunked(self.name("own_corrections"), OwnCorrection, make, given=given, spoiled=no_own_correction)
 
     def _as_shown(self, corrections: Sequence[CorrectionRow]) -> list[CorrectionRow]:
         """The corrections as the student learns them."""
@@ -194,15 +222,43 @@ class Round:
         shop, samples = self.shop, self.shop.recipe.pairs.confirmations
         if not samples or not attempts:
             return []
-        by_id = {problem.id: problem for problem in shop.sets.errors}
-        problems = [by_id[row.problem_id] for row in attempts]
-        steps = [checked(row.steps) if shop.recipe.review.recheck else row.steps for row in attempts]
+        problems, steps = self._problems_of(attempts), [self._as_traced(row) for row in attempts]
         alarms = shop.reviews(self.name("alarms"), self.last, problems, attempts, self._correcting("alarms"), samples)
         rows = [
             confirmation_pair(problems[i // samples], attempts[i // samples], alarm, shop.correct, steps[i // samples])
             for i, alarm in enumerate(alarms)
         ]
         return shop.run.settle(self.name("confirmations"), PreferencePair, rows)
+
+    def _counterparts(self, attempts: Sequence[Attempt]) -> list[PreferencePair]:
+        """Pairs at right steps: the plain step over an alarm that the student is made to write (a recipe switch)."""
+        shop, seed = self.shop, self.shop.seed(self.name("made_alarms"))
+        if not shop.recipe.pairs.counterparts:
+            return []
+        rows = zip(self._problems_of(attempts), attempts, strict=True)
+        found = (some_place(problem, row, self._as_traced(row), seed) for problem, row in rows)
+        places, sampling = [place for place in found if place], self._correcting("made_alarms", STEP_ENDS)
+
+        shelf, name, prompt = shop.shelf, shop.placed(self.last), shop.correct
+
+        def make(some: Sequence[Place], number: int, advance: Advance) -> Sequence[Row]:
+            return made_alarms(some, shelf.student(name), prompt, numbered(sampling, number), advance)
+
+        chunked: Chunked[Place, OwnCorrection] = Chunked(
+            self.name("made_alarms"), OwnCorrection, make, spoiled=no_made_alarm
+        )
+        made = {(row.problem_id, row.sample): row for row in shop.run.stage(chunked, places)}
+        both = ((place, made.get((place.written.problem_id, place.written.sample))) for place in places)
+        pairs = [counterpart_pair(place, alarm, prompt) for place, alarm in both if alarm]
+        return shop.run.settle(self.name("counterparts"), PreferencePair, pairs)
+
+    def _problems_of(self, attempts: Sequence[Attempt]) -> list[Problem]:
+        by_id = {problem.id: problem for problem in self.shop.sets.errors}
+        return [by_id[row.problem_id] for row in attempts]
+
+    def _as_traced(self, attempt: Attempt) -> tuple[Step, ...]:
+        """The steps of a right attempt as a trace holds them."""
+        return checked(attempt.steps) if self.shop.recipe.review.recheck else attempt.steps
 
     def _correcting(self, stage: str, stop: tuple[str, ...] = ("</Answer>",)) -> Sampling:
         return self.shop.sampling(self.name(stage), self.shop.recipe.sampling.correction_temperature, stop)

@@ -78,18 +78,26 @@ def evaluate_teacher(
     The first request is the same in every arm, so a journal buys it once. Raises `Failure` where there is no case, or
     no inspector to be measured, and as the models do.
     """
+    check, check_name = strict or strict_check(staff)
+    pieces = teacher_pieces(staff, cases, check, checker)
+    return _quality(cases, pieces, names, check_name)
+
+
+def teacher_pieces(
+    staff: Staff, cases: Sequence[Case], strict: Inspector, checker: Checker = MATH
+) -> dict[tuple[int, str], Piece]:
+    """The work on every case by every arm, by the case's place and the arm; raises as `evaluate_teacher`."""
     if not cases:
         raise Failure("there is nothing to ask the teacher for.", "Name problems with gold solutions; raise --limit.")
     if isinstance(staff.inspector, NoInspector):
         raise Failure("inspector.kind is 'none': there is no inspector to compare with.", "Name one in the recipe.")
-    check, check_name = strict or strict_check(staff)
     pieces: dict[tuple[int, str], Piece] = {}
     jobs = [(place, case, arm) for place, case in enumerate(cases) for arm in ARMS]
 
     async def work(advance: Advance) -> None:
         async def one(job: tuple[int, Case, str]) -> Piece:
             arm = next(known for known in ARMS if known == job[2])
-            return await make_piece(job[1], arm, staff.teacher, staff.inspector, check, staff.patience, checker)
+            return await make_piece(job[1], arm, staff.teacher, staff.inspector, strict, staff.patience, checker)
 
         def settle(job: tuple[int, Case, str], piece: Piece) -> None:
             pieces[job[0], job[2]] = piece
@@ -100,7 +108,7 @@ def evaluate_teacher(
 
     with progress("teaching", len(jobs), "pieces", note=staff.note(STAGE)) as advance:
         asyncio.run(work(advance))
-    return _quality(cases, pieces, names, check_name)
+    return pieces
 
 
 def _quality(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
 from redink.answers.checkers import checker_of
-from redink.markup import render_thought
+from redink.markup import parse_steps
+from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampling, Student, derived_seed
+from redink.pipelines.evaluation import gold_chain
 from redink.pipelines.results import Results
 from redink.pipelines.staff import Staff, corrected, hire, journal_of, taught
 from redink.problems import fingerprint
@@ -18,9 +21,11 @@ from redink.progress import Advance
 from redink.prompts import Prompt, load_prompt
 from redink.recipe import Recipe
 from redink.run import Run
-from redink.stages.attempts import attempt
+from redink.stages.attempts import attempt, no_attempts, quarantined
 from redink.stages.chunks import Chunked
-from redink.stages.reviews import correction_prompt, review
+from redink.stages.reviews import correction_prompt, no_reviews, review
+from redink.stages.styles import STAGE as STYLED
+from redink.stages.styles import in_style, in_styles, style_prompt
 from redink.stages.thoughts import write_thought
 from redink.teaching.recheck import results_only
 from redink.training.cross_dpo import train_cross_dpo
@@ -40,6 +45,7 @@ from redink.types import (
     Row,
     ThoughtRow,
     Tried,
+    Verdict,
 )
 
 R = TypeVar("R", bound=Row)
@@ -83,10 +89,11 @@ class Workshop:
         wanted, prompts = self.recipe.problems, self.recipe.prompts
         self.checker = checker_of(wanted.checker, [*wanted.sources, *wanted.evaluation_sources])
         self.sets = self._problems(data_dir)
-        self.solve, self.correct = load_prompt(prompts.solve), load_prompt(prompts.correct)
+        self.solve = load_prompt(style_prompt(self.recipe.style, prompts.solve, prompts.style))
+        self.correct = load_prompt(prompts.correct)
         self.asks = {BASE: load_prompt(prompts.base), **{name: load_prompt(it) for name, it in (asks or {}).items()}}
         self.staff: Staff = hire(self.recipe, journal_of(run.folder, self.recipe), self.checker, run.folder)
-        self._student: Student | None = None
+        self.shelf = Shelf()
 
     def __enter__(self) -> Workshop:
         return self
@@ -135,6 +142,7 @@ class Workshop:
             stop=stop,
             seed=self.seed(purpose),
             batch_rows=wanted.batch_rows,
+            continuous=wanted.continuous,
         )
 
     def folder(self, model: str) -> str:
@@ -143,11 +151,11 @@ class Workshop:
 
     def student(self, model: str) -> Student:
         """A model of this run by name; the last one asked for stays in memory."""
-        name = self.folder(model)
-        if self._student is None or self._student.name != name:
-            self._student = None
-            self._student = Student.load(name)
-        return self._student
+        return self.shelf.student(self.placed(model))
+
+    def placed(self, model: str) -> str:
+        """A model of this run as the shelf, here or in a worker, is asked for it."""
+        return placed(self.folder(model))
 
     def prompt_of(self, model: str) -> Prompt:
         """How a model is asked for a solution."""
@@ -156,15 +164,29 @@ class Workshop:
     # ------------------------------------------------------------------ what it writes
 
     def attempts(
-        self, stage: str, model: str, problems: Sequence[Problem], sampling: Sampling, samples: int
+        self,
+        stage: str,
+        model: str,
+        problems: Sequence[Problem],
+        sampling: Sampling,
+        samples: int,
+        *,
+        whole: bool = True,
     ) -> list[Attempt]:
-        """`samples` solutions of each problem by a model, grouped by problem: a stage."""
+        """`samples` solutions of each problem by a model, grouped by problem: a stage.
+
+        A problem of which none can be drawn has ungradable ones that say why; without `whole` it is quarantined.
+        """
+        shelf, name, prompt, checker = self.shelf, self.placed(model), self.prompt_of(model), self.checker
 
         def make(rows: Sequence[Problem], number: int, advance: Advance) -> Sequence[Row]:
             drawn = numbered(sampling, number, samples)
-            return attempt(rows, self.student(model), self.prompt_of(model), drawn, advance, self.checker)
+            return attempt(rows, shelf.student(name), prompt, drawn, advance, checker)
 
-        return self.run.stage(Chunked(stage, Attempt, make), problems, per_input=samples, unit="solutions")
+        chunked: Chunked[Problem, Attempt] = Chunked(
+            stage, Attempt, make, spoiled=partial(no_attempts if whole else quarantined, samples=samples)
+        )
+        return self.run.stage(chunked, problems, per_input=samples, unit="solutions")
 
     def shown(self, attempts: Sequence[Attempt]) -> list[Attempt]:
         """The attempts as reviewers see them."""
@@ -181,14 +203,18 @@ class Workshop:
     ) -> list[Review]:
         """`samples` reviews of each attempt (aligned with the problems) by a model: a stage."""
         longer = with_length(sampling, self.recipe.sampling.max_review_tokens)
+        shelf, name, prompt, checker = self.shelf, self.placed(model), self.correct, self.checker
 
         def make(rows: Sequence[tuple[Problem, Attempt]], number: int, advance: Advance) -> Sequence[Row]:
             about, written = [row[0] for row in rows], [row[1] for row in rows]
             drawn = numbered(longer, number, samples)
-            return review(about, written, self.student(model), self.correct, drawn, advance, self.checker)
+            return review(about, written, shelf.student(name), prompt, drawn, advance, checker)
 
         inputs = list(zip(problems, attempts, strict=True))
-        return self.run.stage(Chunked(stage, Review, make), inputs, per_input=samples, unit="reviews")
+        chunked: Chunked[tuple[Problem, Attempt], Review] = Chunked(
+            stage, Review, make, spoiled=partial(no_reviews, samples=samples)
+        )
+        return self.run.stage(chunked, inputs, per_input=samples, unit="reviews")
 
     def settled(self, stage: str, kind: type[R], make: Callable[[], Sequence[Row]]) -> list[R]:
         """A stage whose outcomes are made in one go, without any model: read if it is done."""
@@ -216,12 +242,14 @@ class Workshop:
         return corrected(self.run, self.staff, stage, problems, wrong, self.checker, onward)
 
     def thought_lessons(self, thoughts: Sequence[ThoughtRow]) -> list[Lesson]:
-        """What HSFT teaches: the thoughts as replies to P_stu, and the replayed reviews."""
-        asked = {problem.id: problem.question for problem in self.sets.thoughts}
-        lessons = [
-            Lesson(self.solve.render(question=asked[row.problem_id]), render_thought(row.thought)) for row in thoughts
-        ]
-        return lessons + self.replayed(len(lessons))
+        """What HSFT teaches: the thoughts in the recipe's style as replies to P_stu, and the replayed reviews."""
+        return self.chain_lessons("hsft", self._styled(thoughts))
+
+    def _styled(self, thoughts: Sequence[ThoughtRow]) -> list[ChainRow]:
+        style = self.recipe.style
+        if style == "xml":
+            return [ChainRow(problem_id=row.problem_id, text=in_style(row.thought, style)) for row in thoughts]
+        return self.settled(STYLED, ChainRow, lambda: in_styles(self.sets.thoughts, thoughts, style, self.checker))
 
     def chain_lessons(self, model: str, chains: Sequence[ChainRow]) -> list[Lesson]:
         """What SFT on chains of thought teaches: the chains as replies to the model's prompt, and replayed reviews."""
@@ -230,7 +258,7 @@ class Workshop:
         return lessons + self.replayed(len(lessons))
 
     def replayed(self, lessons: int) -> list[Lesson]:
-        """The base student's own greedy reviews of its own solutions, `hsft.replay` of them for each lesson.
+        """The base student's own greedy reviews of its own or gold solutions, `hsft.replay` of them for each lesson.
 
         So that a small student does not forget how to review; not in the papers.
         """
@@ -239,12 +267,12 @@ class Workshop:
             return []
         problems = self.sets.thoughts[:count]
         drawn = self.attempts("replay.attempts", BASE, problems, self.sampling("replay", REPLAY_TEMPERATURE), 1)
-        attempts = self.shown(drawn)
+        attempts = with_gold(problems, self.shown(drawn), self.recipe.hsft.replay_gold)
         reviews = self.reviews("replay.reviews", BASE, problems, attempts, self.sampling("replay", 0.0), 1)
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
             for problem, written, row in zip(problems, attempts, reviews, strict=True)
-            if not row.truncated
+            if row.text and not row.truncated
         ]
 
     def supervised(self, model: str, lessons: Callable[[], Sequence[Lesson]]) -> None:
@@ -278,7 +306,7 @@ class Workshop:
         try:
             report = train(out)
         finally:
-            self._student = None  # it was trained in place
+            self.shelf.clear()  # it was trained in place
         self.run.say(f"{model}: {report.rows} {rows} ({report.too_long} too long), {report.steps} steps")
 
 
@@ -300,6 +328,21 @@ def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:
         if row.verdict.outcome != "right" and new and len(held) < per_problem:
             held.append(row)
     return [row for held in kept.values() for row in held]
+
+
+def with_gold(problems: Sequence[Problem], attempts: Sequence[Attempt], share: float) -> list[Attempt]:
+    """The attempts, a share of them, evenly spread, replaced by the gold solutions to their problems."""
+    return [
+        gold_attempt(problem) if int((i + 1) * share) > int(i * share) and problem.solution else written
+        for i, (problem, written) in enumerate(zip(problems, attempts, strict=True))
+    ]
+
+
+def gold_attempt(problem: Problem) -> Attempt:
+    """The gold solution as if it were a student's."""
+    text = gold_chain(problem)
+    right = Verdict(outcome="right", reason="the gold solution")
+    return Attempt(problem_id=problem.id, text=text, steps=parse_steps(text), answer=problem.answer, verdict=right)
 
 
 def numbered(sampling: Sampling, number: int, samples: int = 1) -> Sampling:

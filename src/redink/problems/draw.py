@@ -49,7 +49,7 @@ def draw_sets(
     Published sets give their train split to thoughts and errors and their test split to evaluation. With
     `held_out_only` the evaluation set holds only questions that the bundled student's pre-training never saw. Rows of
     the sources that cannot serve are added to `set_aside`, each once.
-    Raises `Failure` if a source has too few distinct questions or two sets would overlap.
+    Raises `Failure` if the sources have too few distinct questions or two sets would overlap.
     """
     taken: set[str] = set()
     tests = list(evaluation_sources or sources)
@@ -74,13 +74,26 @@ def _mixed(
     fold: bool,
     held: list[Quarantined],
 ) -> list[Problem]:
-    """`count` problems, in even parts from each source, none of them in `taken` (which grows)."""
-    each, more = divmod(count, len(sources))
-    chosen = [
-        problem
-        for index, source in enumerate(sources)
-        for problem in _from_source(source, each + (index < more), split, taken, seed, data_dir, fold, held)
-    ]
+    """`count` problems, in even parts from each source as far as it reaches, none of them in `taken` (which grows).
+
+    What a source lacks of its part comes from the others. Raises `Failure` if all of them together have too few.
+    """
+    chosen: list[Problem] = []
+    giving = list(sources)
+    while giving and len(chosen) < count:
+        each, more = divmod(count - len(chosen), len(giving))
+        parts = [each + (index < more) for index in range(len(giving))]
+        drawn = [
+            _from_source(source, part, split, taken, seed, data_dir, fold, held)
+            for source, part in zip(giving, parts, strict=True)
+        ]
+        chosen += [problem for found in drawn for problem in found]
+        giving = [source for source, part, found in zip(giving, parts, drawn, strict=True) if len(found) == part]
+    if len(chosen) < count:
+        raise Failure(
+            f"{', '.join(sources)} ({split}) has only {len(chosen)} distinct questions left of {count} asked for.",
+            "Ask for fewer in [problems], or add a source.",
+        )
     random.Random(seed).shuffle(chosen)
     return chosen
 
@@ -95,6 +108,7 @@ def _from_source(
     fold: bool,
     held: list[Quarantined],
 ) -> list[Problem]:
+    """`count` problems of one source, or all it has left."""
     pool = _pool(source, count, split, taken, seed, data_dir, fold, held)
     chosen: list[Problem] = []
     for problem in pool:
@@ -104,11 +118,6 @@ def _from_source(
         if key not in taken and (not fold or held_out(problem.question)):
             taken.add(key)
             chosen.append(problem)
-    if len(chosen) < count:
-        raise Failure(
-            f"{source} ({split}) has only {len(chosen)} distinct questions left of {count} asked for.",
-            "Ask for fewer in [problems], or add a source.",
-        )
     return chosen
 
 

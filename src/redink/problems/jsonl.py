@@ -118,12 +118,13 @@ def read_problems(path: Path) -> list[Problem]:
     wrong type, or an id that stands twice.
     """
     lines = read_lines(path)
-    problems = [_problem(line, f"{path.stem}/{index}") for index, line in enumerate(lines)]
+    problems = [problem_of(line, f"{path.stem}/{index}") for index, line in enumerate(lines)]
     _refuse_duplicate_ids(lines, problems)
     return problems
 
 
-def _problem(line: Line, default_id: str) -> Problem:
+def problem_of(line: Line, default_id: str) -> Problem:
+    """The problem in a line, as `read_problems` reads it; raises `BadInput` naming file, line and field."""
     worked, answer = split_final_answer(line.required("answer", number=True))
     if not answer:
         raise line.bad("answer", "holds nothing after its ####.", "A problem needs answer.")

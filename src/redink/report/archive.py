@@ -17,9 +17,11 @@ from pydantic import ValidationError
 
 from redink.report.cases import Case, Work
 from redink.report.sources import REPEATS, Source, sources_of
-from redink.types import Problem, Row, ThoughtRow
+from redink.types import Problem, Row
 
 _ID = re.compile(rb'^\{"(?:problem_)?id":\s?"([^"\\]+)"')
+
+_OF_THE_PROBLEM = ("thought", "chain", "refined")
 
 
 class Place(NamedTuple):
@@ -111,15 +113,18 @@ class Archive:
         problem = self._row(folder.place) if folder else None
         if folder is None or not isinstance(problem, Problem):
             return None
-        thought, works = None, dict[tuple[str, str, str, int], dict[str, Any]]()
+        parts: dict[str, Any] = {}
+        works = dict[tuple[str, str, str, int], dict[str, Any]]()
         for place in folder.rows:
             row, source = self._row(place), self.sources[place.source]
-            if isinstance(row, ThoughtRow):
-                thought = thought or row
+            if source.part == "tried_chain" and row is not None:
+                parts["tried_chains"] = (*parts.get("tried_chains", ()), row)
+            elif source.part in _OF_THE_PROBLEM and row is not None:
+                parts.setdefault(source.part, row)
             elif row is not None:
                 _gather(works, source, row)
-        shown = sorted(works.values(), key=lambda parts: str(parts["group"]).startswith(REPEATS))
-        return Case(problem=problem, set=folder.set, thought=thought, works=tuple(Work(**parts) for parts in shown))
+        shown = sorted(works.values(), key=lambda work: str(work["group"]).startswith(REPEATS))
+        return Case(problem=problem, set=folder.set, works=tuple(Work(**work) for work in shown), **parts)
 
     def _row(self, place: Place) -> Row | None:
         source = self.sources[place.source]

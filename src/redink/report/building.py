@@ -14,11 +14,11 @@ from redink.report.archive import Archive
 from redink.report.cases import OUTCOMES, as_shown
 from redink.report.catalogue import Catalogue
 from redink.report.changes import CHANCE, Change, Look, chance, change
-from redink.report.figures import label, percent, run_figures
+from redink.report.figures import label, lines_of, percent, run_figures
 from redink.report.files import RunFiles, read_run
 from redink.report.html import Html, element, joined
 from redink.report.page import Page, render
-from redink.rows import write_text
+from redink.rows import slug, write_text
 
 INLINED_BYTES = 12_000_000
 LOOKS: dict[Look, str] = {"t1": "at the first try", "t2": "after its own review"}
@@ -60,19 +60,29 @@ def run_page(
     files: RunFiles, catalogue: Catalogue, faults: Sequence[str], cases: Sequence[dict[str, Any]] | None
 ) -> Page:
     """The page of one run; `cases` are inlined, None where a server has them."""
-    panels = files.results.panels if files.results else ()
-    steps = list(pairwise(panel.model for panel in panels))
-    changes = [(pair, {look: change(catalogue.lines, *pair, look) for look in LOOKS}) for pair in steps]
+    changes = _changes(files, catalogue)
     return Page(
         title=files.name,
         subtitle=_subtitle(files),
-        lead=joined((element("h1", headline(changes)), verdicts(changes), _caveat(files))),
+        lead=joined((element("h1", headline(changes) or _figures_said(files)), verdicts(changes), _caveat(files))),
         figures=run_figures(files, catalogue),
         colophon=colophon([files], faults, drawn_words(catalogue, cases)),
         settings=settings(catalogue, served=cases is None),
         form=search_form(catalogue),
         cases=cases,
     )
+
+
+def _changes(files: RunFiles, catalogue: Catalogue) -> Changes:
+    """Each model against the one before it, on each benchmark."""
+    groups = files.results.by_benchmark if files.results else {}
+    made = []
+    for name, panels in groups.items():
+        lines = lines_of(catalogue, name)
+        for before, after in pairwise(panel.model for panel in panels):
+            words = f"{label(before)} → {label(after)}{f' on {name}' if len(groups) > 1 else ''}"
+            made.append((words, {look: change(lines, slug(before), slug(after), look) for look in LOOKS}))
+    return made
 
 
 def settings(catalogue: Catalogue, served: bool) -> dict[str, Any]:
@@ -128,15 +138,27 @@ def drawn_words(catalogue: Catalogue, cases: Sequence[dict[str, Any]] | None) ->
 
 # --- words ----------------------------------------------------------------------------------------------------------
 
-Changes = Sequence[tuple[tuple[str, str], dict[Look, Change | None]]]
+Changes = Sequence[tuple[str, dict[Look, Change | None]]]
+"""What is compared, in words, and the change at each look."""
 _WORDS = {"better": "Better.", "worse": "Worse.", "not told from chance": "Cannot tell."}
 
 
 def headline(changes: Changes) -> str:
-    """The answer in a few words, step by step of the training, after the student's own review."""
-    known = [(pair, looks["t2"]) for pair, looks in changes]
-    parts = [f"{label(pair[1])}: {_said(found)}." for pair, found in known if found]
-    return " ".join(parts) or "This run has not been evaluated yet."
+    """The answer in a few words, step by step of the training, after the student's own review; '' if there is none."""
+    known = [(words.rpartition(" → ")[2], looks["t2"]) for words, looks in changes]
+    return " ".join(f"{name}: {_said(found)}." for name, found in known if found)
+
+
+def _figures_said(files: RunFiles) -> str:
+    """Where there is nothing to compare: what each student solves."""
+    panels = files.results.panels if files.results else ()
+    if not panels:
+        return "This run has not been evaluated yet."
+    shares = [
+        f"{100 * (panel.accuracy_t1.value or 0.0):.1f}\u00a0% of {panel.benchmark or 'the held-out problems'}"
+        for panel in panels
+    ]
+    return f"{label(panels[0].model)} solves {', '.join(shares)}."
 
 
 def _said(found: Change) -> str:
@@ -146,14 +168,12 @@ def _said(found: Change) -> str:
 
 def verdicts(changes: Changes) -> Html | None:
     """For each step of training and each look: better, worse, or not told from chance, with the numbers."""
-    items = [_verdict(pair, [found for found in looks.values() if found]) for pair, looks in changes]
+    items = [_verdict(words, [found for found in looks.values() if found]) for words, looks in changes]
     return element("ul", *items, class_="verdicts") if any(items) else None
 
 
-def _verdict(pair: tuple[str, str], found: Sequence[Change]) -> Html | None:
-    if not found:
-        return None
-    return element("li", element("h2", f"{label(pair[0])} → {label(pair[1])}"), *map(_look, found))
+def _verdict(words: str, found: Sequence[Change]) -> Html | None:
+    return element("li", element("h2", words), *map(_look, found)) if found else None
 
 
 def _look(found: Change) -> Html:
@@ -171,11 +191,12 @@ def _look(found: Change) -> Html:
 
 
 def _subtitle(files: RunFiles) -> str:
-    student = files.results.student if files.results else str(files.recipe.get("student", ""))
-    seed = files.recipe.get("seed")
+    student = files.results.student if files.results else ""
+    student, seed = student or str(files.recipe.get("student", "")), files.recipe.get("seed")
     parts = [f"Run {files.name}", f"student {student}" if student else "", f"seed {seed}" if seed is not None else ""]
     if files.results:
-        parts.append(f"{files.results.problems:,} held-out problems")
+        first = {name: panels[0].accuracy_t1.n for name, panels in files.results.by_benchmark.items()}
+        parts += [f"{n:,} problems of {name}" if name else f"{n:,} held-out problems" for name, n in first.items()]
     return " · ".join(filter(None, parts))
 
 

@@ -12,12 +12,15 @@ from redink.markup import parse_steps, parse_trace, render_steps
 from redink.stages.outcomes import all_tries
 from redink.types import (
     Attempt,
+    ChainRow,
     CorrectionRow,
+    ExposedError,
     LocatedError,
     OwnCorrection,
     PreferencePair,
     Problem,
     Quarantined,
+    RefinedChain,
     Rejected,
     Review,
     Row,
@@ -42,6 +45,7 @@ OUTCOMES = {
     "left_out": "left out, with a reason",
     "held": "quarantined",
     "rounds": "took several rounds",
+    "exposed": "an exposed error",
     "truncated": "cut by the token limit",
 }
 """What can be filtered by: a short name for links, and what people read. Order matters: it gives each its bit."""
@@ -59,6 +63,7 @@ class Work(Row):
     correction: CorrectionRow | None = Field(None, description="The teacher's trace.")
     own: OwnCorrection | None = Field(None, description="The student's continuation of the teacher's prefix.")
     pair: PreferencePair | None = Field(None, description="The training pair made of the two.")
+    exposed: ExposedError | None = Field(None, description="The distinct error that it stands for (ORION).")
     left_out: tuple[Rejected, ...] = Field((), description="Where it was left out, and why.")
     held: tuple[Quarantined, ...] = Field((), description="What could not be made of it, with every try.")
 
@@ -69,6 +74,9 @@ class Case(Row):
     problem: Problem = Field(description="The problem.")
     set: str = Field(description="thoughts, errors or evaluation; or a benchmark's name.")
     thought: ThoughtRow | None = Field(None, description="The teacher's accepted thought.")
+    chain: ChainRow | None = Field(None, description="The teacher's long chain of thought, or the plain one.")
+    tried_chains: tuple[RefinedChain, ...] = Field((), description="Accepted rewritings of the chain (ORION).")
+    refined: RefinedChain | None = Field(None, description="The rewriting that is learned; None: the chain stands.")
     works: tuple[Work, ...] = Field((), description="Solutions, in the order of the method.")
 
 
@@ -128,6 +136,8 @@ def _books(work: Work) -> Iterator[str]:
         yield "left_out"
     if work.held:
         yield "held"
+    if work.exposed is not None:
+        yield "exposed"
     if work.correction is not None and work.correction.rounds > 1:
         yield "rounds"
 
@@ -154,6 +164,7 @@ def texts(case: Case) -> Iterator[str]:
         yield from _step_texts(case.thought.thought.steps)
         yield from (case.thought.thought.generalized or "", case.thought.thought.answer)
         yield from _try_texts(case.thought.tries)
+    yield from (row.text for row in (case.chain, case.refined, *case.tried_chains) if row)
     for work in case.works:
         yield from _work_texts(work)
 
@@ -189,8 +200,35 @@ def as_shown(case: Case) -> dict[str, Any]:
         **case.problem.model_dump(exclude={"entry"}, exclude_none=True),
         "set": case.set,
         "thought": _thought(case.thought),
+        **_chains(case),
         "works": [_work(work) for work in case.works],
     }
+
+
+def _chains(case: Case) -> dict[str, Any]:
+    """The teacher's chain, what it was rewritten as, and the tries, as they were written."""
+    if case.chain is None:
+        return {}
+    others = [row for row in case.tried_chains if case.refined is None or row.sample != case.refined.sample]
+    return {
+        "chain": _readable(case.chain.text),
+        "refined": case.refined and _rewriting(case.refined),
+        "otherChains": [_rewriting(row) for row in others],
+    }
+
+
+def _rewriting(row: RefinedChain) -> dict[str, Any]:
+    return {"similarity": row.similarity, "text": _readable(row.text)}
+
+
+def _readable(chain: str) -> str:
+    """A chain without its tags, a step per line; as it was written where it has none."""
+    steps = parse_steps(chain)
+    if not steps:
+        return chain
+    _, _, answer = chain.rpartition("<Answer>")
+    lines = [f"{step.text}  ·  {step.key}" if step.key else step.text for step in steps]
+    return "\n".join([*lines, f"Answer: {answer.removesuffix('</Answer>').strip()}"])
 
 
 def _thought(row: ThoughtRow | None) -> dict[str, Any] | None:
@@ -218,6 +256,7 @@ def _work(work: Work) -> dict[str, Any]:
         "review": _review(work.review),
         "teacher": _correction(work.correction),
         "own": _own(work),
+        "exposed": work.exposed and work.exposed.model_dump(include={"count", "step", "nll"}),
         "pair": work.pair and work.pair.model_dump(include={"prefix", "chosen", "rejected", "kind"}),
         "leftOut": [{"stage": row.stage, "reason": row.reason} for row in work.left_out],
         "held": [{"stage": row.stage, "tries": _tries(all_tries(row))} for row in work.held],

@@ -34,6 +34,7 @@ from redink.report.figures import (
     mark,
     panel_figures,
     percent,
+    titled,
     training,
 )
 from redink.report.files import PanelRead, RunFiles, read_run
@@ -109,7 +110,9 @@ def _changes(runs: Sequence[RunFiles], names: tuple[str, str], catalogue: Catalo
     """Each model of the first run against the same of the second."""
     models = list(dict.fromkeys(_model(panel) for panel in _panels(runs)))
     pairs = [(f"{names[0]} · {model}", f"{names[1]} · {model}") for model in models]
-    return [(pair, {look: change(catalogue.lines, *pair, look) for look in LOOKS}) for pair in pairs]
+    return [
+        (" → ".join(map(label, pair)), {look: change(catalogue.lines, *pair, look) for look in LOOKS}) for pair in pairs
+    ]
 
 
 def _headline(names: tuple[str, str], changes: Changes) -> str:
@@ -131,15 +134,15 @@ def _how(changes: Changes) -> Html:
 
 def _figures(runs: Sequence[RunFiles], catalogue: Catalogue) -> list[Figure]:
     panels = _panels(runs)
-    drawn = [_accuracy(panels), *panel_figures(panels, catalogue)[1:]] if panels else panel_figures((), catalogue)
-    of_each = [_of(files, figure) for draw in (training, books, costs) for files in runs if (figure := draw(files))]
+    drawn = (
+        [_accuracy(panels), *panel_figures(panels, catalogue.lines)[1:]]
+        if panels
+        else panel_figures((), catalogue.lines)
+    )
+    of_each = [
+        titled(files.name, figure) for draw in (training, books, costs) for files in runs if (figure := draw(files))
+    ]
     return [*(figure for figure in drawn if figure), *of_each]
-
-
-def _of(files: RunFiles, figure: Figure) -> Figure:
-    """A figure of one of the runs, named so."""
-    values = {**vars(figure), "name": f"{figure.name}-{files.name}", "title": f"{files.name}: {figure.title}"}
-    return Figure(**values)
 
 
 def _accuracy(panels: Sequence[PanelRead]) -> Figure:

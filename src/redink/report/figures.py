@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from math import isfinite
@@ -16,8 +16,13 @@ from redink.report.catalogue import Catalogue, Line
 from redink.report.charts import Bar, Flow, Group, Mark, Series
 from redink.report.files import AtKRead, HistogramRead, PanelRead, RunFiles, Spent
 from redink.report.html import Html, element, joined
+from redink.rows import slug
 
-LABELS = {"base": "base", "hsft": "HSFT", "cross_dpo": "Cross-DPO", "cross-dpo": "Cross-DPO"}
+LABELS = {
+    "base": "base", "sft": "SFT", "long_sft": "SFT on long chains", "hsft": "HSFT", "orion": "ORION", "dpo": "DPO",
+    "step_dpo": "Step-DPO", "reflexion": "Reflexion", "cross_dpo": "Cross-DPO", "cross-dpo": "Cross-DPO",
+    "error_prone": "the exposure model", **{f"cross_dpo_{n}": f"Cross-DPO, round {n}" for n in range(2, 10)},
+}  # fmt: skip
 STYLES = ("m0", "m1", "m2", "m3", "m4", "m5")
 NO_NUMBER = "–"
 Grouped = dict[str, dict[str, Estimate]]
@@ -81,14 +86,28 @@ def mark(estimate: Estimate | None, style: str, name: str) -> Mark | None:
 
 def run_figures(files: RunFiles, catalogue: Catalogue) -> list[Figure]:
     """Every figure that the run has numbers for, in the order of the page."""
-    panels = files.results.panels if files.results else ()
-    made = (*panel_figures(panels, catalogue), training(files), books(files), costs(files))
-    return [figure for figure in made if figure is not None]
+    groups = files.results.by_benchmark if files.results else {}
+    made = [
+        figure and (titled(name, figure) if len(groups) > 1 else figure)
+        for name, panels in (groups or {"": []}).items()
+        for figure in panel_figures(panels, lines_of(catalogue, name))
+    ]
+    return [figure for figure in (*made, training(files), books(files), costs(files)) if figure is not None]
 
 
-def panel_figures(panels: Sequence[PanelRead], catalogue: Catalogue) -> list[Figure | None]:
+def lines_of(catalogue: Catalogue, benchmark: str) -> Sequence[Line]:
+    """The problems of a benchmark of `redink evaluate`; all of them without one."""
+    return [line for line in catalogue.lines if line.set == slug(benchmark)] if benchmark else catalogue.lines
+
+
+def titled(name: str, figure: Figure) -> Figure:
+    """A figure of one run, or of one benchmark, among others: named so."""
+    return replace(figure, name=f"{figure.name}-{name}", title=f"{name}: {figure.title}")
+
+
+def panel_figures(panels: Sequence[PanelRead], lines: Sequence[Line]) -> list[Figure | None]:
     """The figures that are drawn from the panels of some models, and from their rows."""
-    steady = stability(panels) or stability_of_rows(catalogue.lines)
+    steady = stability(panels) or stability_of_rows(lines)
     if not panels:
         return [steady]
     return [

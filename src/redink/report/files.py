@@ -67,7 +67,8 @@ class MajorityRead(Lenient):
 class PanelRead(Lenient):
     """The figures of one model (`evaluation.panel.Panel`); what a run has not measured is None or empty."""
 
-    model: str = Field(description="base, hsft or cross_dpo.")
+    model: str = Field(description="base, hsft, cross_dpo, …; or the student's name.")
+    benchmark: str = Field("", description="The set of problems, of `redink evaluate`; '': the run's held-out ones.")
     accuracy_t1: Estimate = Field(description="Acc@t1.")
     accuracy_t2: Estimate = Field(description="Acc@t2.")
     delta: Estimate = Field(description="Acc@t2 − Acc@t1.")
@@ -95,12 +96,20 @@ class PanelRead(Lenient):
 
 
 class ResultsRead(Lenient):
-    """results.json (`pipelines.results.Results`)."""
+    """results.json (`pipelines.results.Results`, or `EvaluationResults`)."""
 
     student: str = Field("", description="The base student.")
     seed: int | None = Field(None, description="The recipe's seed.")
     problems: int = Field(0, description="Evaluation problems.")
-    panels: tuple[PanelRead, ...] = Field((), description="One for each model.")
+    panels: tuple[PanelRead, ...] = Field((), description="One for each model, on each benchmark.")
+
+    @property
+    def by_benchmark(self) -> dict[str, list[PanelRead]]:
+        """The panels of each set of problems."""
+        groups: dict[str, list[PanelRead]] = {}
+        for panel in self.panels:
+            groups.setdefault(panel.benchmark, []).append(panel)
+        return groups
 
 
 class Spent(Lenient):

@@ -51,7 +51,7 @@ class Connection(RequestHandler):
     def __init__(self, server: Any, bounds: Bounds, refused: Callable[[str], object], **options: Any) -> None:
         super().__init__(
             server,
-            access_log=None,
+            access_log=None,  # type: ignore[arg-type]
             keepalive_timeout=bounds.idle_s,
             lingering_time=bounds.linger_s,
             auto_decompress=False,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -65,7 +65,7 @@ class Desk:
         """How many messages a solver leaves unread: all but the question."""
         return len(body.messages) - 1 if body.extra.prompt == "preset" else 0
 
-    async def tell(self, body: ChatBody) -> AsyncIterator[Told]:
+    async def tell(self, body: ChatBody) -> AsyncGenerator[Told, None]:
         """The reply, piece by piece, cut before a stop string; raises `Refusal` where there can be none."""
         source = self._solved(body) if body.extra.prompt == "preset" else self._as_is(body)
         stopping = Stopping(body.stops)

@@ -6,17 +6,18 @@ from collections.abc import Sequence
 
 from redink.answers.checkers import MATH, Checker, grade_by
 from redink.markup import parse_steps
-from redink.models.student import Completion, Request, Sampling, Student
+from redink.models.student import Completion, Request, Sampler, Sampling
 from redink.progress import Advance, quiet
 from redink.prompts import Prompt
-from redink.types import Attempt, Problem
+from redink.stages.making import not_made, set_aside
+from redink.types import Attempt, Problem, Quarantined
 
 STAGE = "attempts"
 
 
 def attempt(
     problems: Sequence[Problem],
-    student: Student,
+    student: Sampler,
     prompt: Prompt,
     sampling: Sampling,
     advance: Advance = quiet,
@@ -30,6 +31,17 @@ def attempt(
         for problem, drawn in zip(problems, replies, strict=True)
         for sample, reply in enumerate(drawn)
     ]
+
+
+def no_attempts(problem: Problem, why: str, samples: int = 1) -> list[Attempt]:
+    """What stands for the solutions of a problem of which none could be drawn: ungradable, never wrong."""
+    verdict = not_made(why)
+    return [Attempt(problem_id=problem.id, sample=sample, text="", verdict=verdict) for sample in range(samples)]
+
+
+def quarantined(problem: Problem, why: str, samples: int = 1) -> list[Quarantined]:
+    """The same where the solutions are to be learnt from: set aside, with the question."""
+    return set_aside(STAGE, problem.id, why, problem.question, range(samples))
 
 
 def as_attempt(problem: Problem, sample: int, reply: Completion, checker: Checker = MATH) -> Attempt:

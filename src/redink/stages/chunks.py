@@ -1,6 +1,7 @@
 """Rows that are sampled together: chunks of a stage, each one file, written whole or not at all.
 
-Each chunk has its number, from which its seed is derived, so what is made after a kill is what would have been made.
+Each chunk has its number, from which its seed is derived, so what is made after a kill, or by a worker elsewhere, is
+what would have been made.
 """
 
 from __future__ import annotations
@@ -15,38 +16,70 @@ from typing import Any, Generic, TypeVar
 from redink.failures import BadInput
 from redink.progress import Advance, quiet
 from redink.rows import as_row, read_json_lines, write_text
+from redink.stages.engine import Engine, Job, Key
+from redink.stages.making import Make, Making, Spoiled
 from redink.stages.unfinished import tagged
 from redink.types import Quarantined, Rejected, Row
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
-Make = Callable[[Sequence[T], int, Advance], Sequence[Row]]
-"""`make(chunk, number, advance)`: the outcomes of a chunk, in the order of its inputs."""
 CHUNK = 256
+
+
+def as_it_is(row: Any) -> Any:
+    """The row."""
+    return row
 
 
 @dataclass(frozen=True)
 class Chunked(Generic[T, R]):
-    """A stage that is made in chunks: its name, the kind of its rows, how a chunk is made, and its size in inputs."""
+    """A stage that is made in chunks: its name, the kind of its rows, how a chunk is made, and its size in inputs.
+
+    `make(chunk, number, advance)` gives the outcomes of a chunk, in the order of its inputs. It may travel to a worker
+    of the engine, so it holds nothing that cannot be pickled, and little. `given(input)` is what `make` is handed for
+    an input; it is asked where the stage runs, never by a worker.
+    `spoiled` are the outcomes of an input that makes `make` fail; without it, such an input stops the stage.
+    """
 
     stage: str
     kind: type[R]
-    make: Make[T]
+    make: Make
     size: int = CHUNK
+    given: Callable[[T], Any] = as_it_is
+    spoiled: Spoiled | None = None
+
+    @property
+    def making(self) -> Making:
+        """What whoever makes a chunk needs to know."""
+        return Making(self.stage, self.make, tagged, self.spoiled)
 
     def cut(self, inputs: Sequence[T]) -> Iterator[Sequence[T]]:
         """The inputs, chunk by chunk."""
         return (inputs[start : start + self.size] for start in range(0, len(inputs), self.size))
 
-    def outcomes(self, folder: Path, number: int, rows: Sequence[T], advance: Advance, per_input: int) -> list[Row]:
-        """The outcomes of one chunk, read from `folder` if they are there, else made and written."""
-        path = chunk_path(folder, number)
-        if path.exists():
-            advance(len(rows) * per_input)
-            return _read(path, self.kind)
-        made = list(self.make(rows, number, advance))
-        write_text(path, "".join(tagged(row) for row in made))
-        return made
+    def fill(self, engine: Engine, folder: Path, inputs: Sequence[T], advance: Advance, per_input: int = 1) -> None:
+        """Make the chunks that are not in `folder` yet; `advance` counts outcomes, those that are there too."""
+
+        def missing() -> Iterator[Job[Any]]:
+            for number, rows in enumerate(self.cut(inputs)):
+                if chunk_path(folder, number).exists():
+                    advance(len(rows) * per_input)
+                else:
+                    yield Job(number, [self.given(row) for row in rows], len(rows) * per_input)
+
+        def keep(job: Job[Any], text: str) -> None:
+            write_text(_path(folder, job.key), text)
+
+        engine.make(self.making, missing(), keep, advance)
+
+    def outcomes(self, folder: Path, inputs: int) -> Iterator[Row]:
+        """The outcomes in the chunks of so many inputs, in order; one chunk is in memory at a time."""
+        for number in range(-(-inputs // self.size)):
+            yield from _read(chunk_path(folder, number), self.kind)
+
+
+def _path(folder: Path, key: Key) -> Path:
+    return chunk_path(folder, key) if isinstance(key, int) else chunk_path(folder / key[0], key[1])
 
 
 def chunk_path(folder: Path, number: int) -> Path:
@@ -65,7 +98,7 @@ class Ahead(Generic[T]):
         self._chunked, self._folder, self._sync = chunked, folder, sync
         self._rows: list[T] = []
         self._next = 0
-        self._under_way: list[Future[list[Row]]] = []
+        self._under_way: list[Future[None]] = []
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=chunked.stage)
 
     def __enter__(self) -> Ahead[T]:
@@ -91,8 +124,11 @@ class Ahead(Generic[T]):
         number, self._next = self._next, self._next + 1
         if not chunk_path(self._folder, number).exists():
             self._sync()
-            make = self._chunked.outcomes
-            self._under_way.append(self._thread.submit(make, self._folder, number, rows, quiet, 1))
+            self._under_way.append(self._thread.submit(self._make, number, rows))
+
+    def _make(self, number: int, rows: Sequence[T]) -> None:
+        given, making = [self._chunked.given(row) for row in rows], self._chunked.making
+        write_text(chunk_path(self._folder, number), making(given, number, quiet))
 
 
 def _read(path: Path, kind: type[Row]) -> list[Row]:

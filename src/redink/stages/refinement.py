@@ -12,9 +12,10 @@ from redink.failures import Unteachable
 from redink.models.student import Completion, Request, Sampling, Student
 from redink.progress import Advance, quiet
 from redink.prompts import Prompt
+from redink.stages.making import set_aside
 from redink.teaching.chains import rewritten
 from redink.teaching.llm import listed_errors
-from redink.types import ChainRow, ExposedError, LocatedError, Problem, RefinedChain, Rejected, Step
+from redink.types import ChainRow, ExposedError, LocatedError, Problem, Quarantined, RefinedChain, Rejected, Step
 
 STAGE, BEST = "refinement", "refined"
 GRAM = 3
@@ -61,6 +62,11 @@ def refine(
         for row, drawn in zip(rows, replies, strict=True)
         for sample, reply in enumerate(drawn)
     ]
+
+
+def no_refinements(row: ToRefine, why: str, samples: int) -> list[Quarantined]:
+    """What stands for the rewritings of a chain of which none could be drawn: set aside, with the chain."""
+    return set_aside(STAGE, row.problem.id, why, row.chain.text, range(samples))
 
 
 def judged(

@@ -10,6 +10,7 @@ from redink.markup import parse_trace
 from redink.models.student import Completion, Request, Sampling, Student
 from redink.progress import Advance, quiet
 from redink.prompts import Prompt
+from redink.stages.making import not_made
 from redink.types import Attempt, LocatedError, Problem, Review
 
 
@@ -33,6 +34,13 @@ def review(
         for problem, written, drawn in zip(problems, attempts, replies, strict=True)
         for reply in drawn
     ]
+
+
+def no_reviews(about: tuple[Problem, Attempt], why: str, samples: int = 1) -> list[Review]:
+    """What stands for the reviews of an attempt of which none could be drawn: ungradable, never wrong."""
+    problem, written = about
+    row = Review(problem_id=problem.id, sample=written.sample, text="", verdict=not_made(why))
+    return [row] * samples
 
 
 def correction_prompt(prompt: Prompt, problem: Problem, written: Attempt) -> str:

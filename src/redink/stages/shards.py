@@ -8,17 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Generic, TypeVar
 
 from redink.failures import BadInput
 from redink.progress import Advance
-from redink.rows import read_rows, write_rows
+from redink.rows import read_rows, write_text
 from redink.stages.chunks import CHUNK, chunk_path
+from redink.stages.engine import LOCAL, Engine, Job, Key
+from redink.stages.making import Making
 from redink.types import Row
 
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
+MakeShard = Callable[[Sequence[T], str, int, Advance], Sequence[R]]
+SpoiledShard = Callable[[T, str], Sequence[R]]
 GREEDY = "greedy"
 
 
@@ -33,12 +38,18 @@ def repeat_name(number: int) -> str:
 
 @dataclass(frozen=True)
 class Shards(Generic[T, R]):
-    """The shards of one folder; `make(inputs, pass, chunk, advance)` gives one row per input, in their order."""
+    """The shards of one folder; `make(inputs, pass, chunk, advance)` gives one row per input, in their order.
+
+    It may travel to a worker of the engine, so it holds nothing that cannot be pickled, and little.
+    `spoiled(input, why)` is the row of an input of which nothing can be made, alone in a sequence.
+    """
 
     folder: Path
     kind: type[R]
-    make: Callable[[Sequence[T], str, int, Advance], Sequence[R]]
+    make: MakeShard[T, R]
     size: int = CHUNK
+    engine: Engine = LOCAL
+    spoiled: SpoiledShard[T, R] | None = None
 
     def paths(self, passes: Sequence[str], inputs: int) -> list[Path]:
         """Every shard of these passes over so many inputs, in order."""
@@ -47,13 +58,17 @@ class Shards(Generic[T, R]):
 
     def fill(self, passes: Sequence[str], inputs: Sequence[T], advance: Advance) -> None:
         """Make the shards that are not there yet; `advance` counts rows, those that are there too."""
-        for name in passes:
-            for number, rows in enumerate(self._cut(inputs)):
-                path = chunk_path(self.folder / name, number)
-                if path.exists():
-                    advance(len(rows))
-                else:
-                    write_rows(path, self.make(rows, name, number, advance))
+
+        def missing() -> Iterator[Job[T]]:
+            for name in passes:
+                for number, rows in enumerate(self._cut(inputs)):
+                    if chunk_path(self.folder / name, number).exists():
+                        advance(len(rows))
+                    else:
+                        yield Job((name, number), rows, len(rows))
+
+        making = Making(self.folder.name, _OfPass(self.make), _line, self.spoiled)
+        self.engine.make(making, missing(), partial(_keep, self.folder), advance)
 
     def rows(self, name: str, inputs: Sequence[T]) -> list[R]:
         """The rows of one pass, in the order of the inputs; raises `BadInput` for a shard that lost some."""
@@ -68,3 +83,27 @@ class Shards(Generic[T, R]):
 
     def _cut(self, inputs: Sequence[T]) -> Iterator[Sequence[T]]:
         return (inputs[start : start + self.size] for start in range(0, len(inputs), self.size))
+
+
+def _keep(folder: Path, job: Job[T], text: str) -> None:
+    name, number = _named(job.key)
+    write_text(chunk_path(folder / name, number), text)
+
+
+def _named(key: Key) -> tuple[str, int]:
+    assert isinstance(key, tuple)
+    return key
+
+
+def _line(row: Row) -> str:
+    return row.model_dump_json() + "\n"
+
+
+@dataclass(frozen=True)
+class _OfPass(Generic[T]):
+    """`Shards.make` as a `Make`."""
+
+    make: Callable[[Sequence[T], str, int, Advance], Sequence[Row]]
+
+    def __call__(self, rows: Sequence[T], key: Key, advance: Advance) -> Sequence[Row]:
+        return self.make(rows, *_named(key), advance)

@@ -15,7 +15,7 @@ from redink.types import LocatedError, Step, Thought
 
 GIVEN_UP = "? wrong step, it should be "
 VERIFICATION = "Review: "
-_OTHER = {"+": "-", "-": "+", "*": "+", "/": "*", "^": "*"}
+OTHER_OPERATION = {"+": "-", "-": "+", "*": "+", "/": "*", "^": "*"}
 
 
 def long_chain(steps: Sequence[Step], equations: Sequence[Equation | None], answer: str) -> str:
@@ -40,7 +40,7 @@ def given_up(equation: Equation) -> str:
     """
     setup = equation.setup
     operator = setup.operators[0]
-    return f"{setup.text.replace(f' {operator} ', f' {_OTHER[operator]} ', 1)}{GIVEN_UP}{setup.text}"
+    return f"{setup.text.replace(f' {operator} ', f' {OTHER_OPERATION[operator]} ', 1)}{GIVEN_UP}{setup.text}"
 
 
 def backwards(equation: Equation) -> str:

@@ -30,6 +30,7 @@ from redink.teaching.equations import (
     show,
 )
 from redink.teaching.protocols import Inspection
+from redink.teaching.quotes import quotes
 from redink.types import Attempt, CorrectionTrace, LocatedError, Problem, Step, Thought
 
 _WORDS = {"+": "add", "-": "subtract", "*": "multiply", "/": "divide", "^": "raise to a power"}
@@ -329,14 +330,15 @@ class ReferenceTeacher:
 
     `error_rate` spoils that share of its thoughts and corrections on purpose, so that an inspector has something to
     find; whether a piece is spoilt depends only on `seed`, problem, sample and the remarks, so a run repeats and a
-    retry may succeed.
+    retry may succeed. With `quotes` each key of a thought begins with the operation and the words of the question that
+    it takes up.
     """
 
-    def __init__(self, error_rate: float = 0.0, seed: int = 0) -> None:
+    def __init__(self, error_rate: float = 0.0, seed: int = 0, quotes: bool = False) -> None:
         """Spoil a share of the work, `error_rate` from 0 to 1; raises `ValueError` outside of that."""
         if not 0 <= error_rate <= 1:
             raise ValueError(f"error_rate is a share from 0 to 1, not {error_rate}.")
-        self.error_rate, self.seed = error_rate, seed
+        self.error_rate, self.seed, self.quotes = error_rate, seed, quotes
 
     async def thought(self, problem: Problem, remarks: Sequence[str] = ()) -> Thought:
         """The gold solution as a thought: each step sets up, its key comes to the result.
@@ -345,7 +347,8 @@ class ReferenceTeacher:
         (its steps do not reach the gold answer).
         """
         gold = _teachable(problem)
-        thought = Thought(steps=_setups(gold), generalized=_generalized(gold.steps), answer=problem.answer)
+        steps = _quoting(_setups(gold), problem, gold) if self.quotes else _setups(gold)
+        thought = Thought(steps=steps, generalized=_generalized(gold.steps), answer=problem.answer)
         dice = self._dice(problem, "thought", remarks)
         return _spoilt_thought(thought, dice) if dice.random() < self.error_rate else thought
 
@@ -391,6 +394,20 @@ class ReferenceTeacher:
 def _setups(gold: GoldReading) -> tuple[Step, ...]:
     """The gold solution as a student should write it: each step sets up, its key comes to the result."""
     return tuple(Step(number=n, text=step.setup, key=step.key) for n, step in enumerate(gold.steps, start=1))
+
+
+def _quoting(steps: Sequence[Step], problem: Problem, gold: GoldReading) -> tuple[Step, ...]:
+    """Steps whose keys begin with what is done and the words that say so: `Subtract: Then loses 24; …`."""
+    words = quotes(problem.question, [step.equation for step in gold.steps])
+    return tuple(
+        step.model_copy(update={"key": f"{_operation(worked)}: {quote}; {step.key}"}) if quote and step.key else step
+        for step, worked, quote in zip(steps, gold.steps, words, strict=True)
+    )
+
+
+def _operation(step: WorkedStep) -> str:
+    operators = step.equation.setup.operators if step.equation else ()
+    return _WORDS[operators[0]].capitalize() if operators else "Take"
 
 
 def _name(attempt: Attempt) -> str:

@@ -1,6 +1,6 @@
 """One training stage from files, for `accelerate launch`: several processes train, nothing else is repeated.
 
-    accelerate launch --config_file recipes/accelerate/fsdp2.yaml -m redink.training \\
+    accelerate launch --config_file recipes/accelerate/fsdp2_8gpu.yaml -m redink.training \\
         cross-dpo --student runs/x/hsft --rows runs/x/pairs.jsonl --out runs/x/cross_dpo --recipe recipes/paper-7b.toml
 
 `cross-dpo` reads preference pairs; `hsft` reads lines with `prompt`, `reply` and `ends`. Settings come from the
@@ -10,6 +10,7 @@ section [cross_dpo] or [hsft] of a recipe, or are the defaults.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 import tomllib
@@ -32,11 +33,12 @@ S = TypeVar("S", bound=TrainSettings)
 
 
 def settings_of(recipe: Path | None, section: str, kind: type[S]) -> S:
-    """The settings of one stage; raises `BadRecipe` naming the key at fault."""
+    """The settings of one stage, of a recipe or a run's recipe.json; raises `BadRecipe` naming the key at fault."""
     try:
-        values = tomllib.loads(recipe.read_text("utf-8")).get(section, {}) if recipe else {}
+        read = json.loads if recipe and recipe.suffix == ".json" else tomllib.loads
+        values = read(recipe.read_text("utf-8")).get(section, {}) if recipe else {}
         return kind.model_validate(values)
-    except (OSError, tomllib.TOMLDecodeError) as failure:
+    except (OSError, tomllib.TOMLDecodeError, json.JSONDecodeError) as failure:
         raise BadRecipe(f"{recipe}: cannot be read ({failure}).", "Check the path and its text.") from None
     except ValidationError as failure:
         first = failure.errors()[0]
@@ -89,7 +91,8 @@ def _train(given: argparse.Namespace) -> None:
     else:
         dpo = settings_of(given.recipe, "cross_dpo", CrossDPOSettings)
         pairs = read_rows(given.rows, PreferencePair)
-        train_cross_dpo(Student.load(given.student), pairs, dpo, given.out, given.seed)
+        replayed = read_lessons(given.lessons) if given.lessons and dpo.replay else ()
+        train_cross_dpo(Student.load(given.student), pairs, dpo, given.out, given.seed, lessons=replayed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--student", required=True, help="a folder, a hub id, bundled or smollm2")
     parser.add_argument("--rows", required=True, type=Path, help="a .jsonl file")
     parser.add_argument("--out", required=True, type=Path, help="where the trained model goes")
+    parser.add_argument("--lessons", type=Path, default=None, help="for cross_dpo.replay: what HSFT taught, .jsonl")
     parser.add_argument("--recipe", type=Path, default=None)
     parser.add_argument("--seed", type=int, default=0)
     return parser

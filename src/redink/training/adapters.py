@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 
 from redink.failures import Failure
 from redink.models.student import Student
-from redink.training.settings import LoRASettings
+from redink.training.settings import LoRASettings, TrainSettings
 
 
 def checkpoint_folder(out: Path) -> Path:
@@ -45,12 +45,14 @@ def base_folder(out: Path) -> Path:
     return checkpoint_folder(out) / "base"
 
 
-def trainable(student: Student, settings: LoRASettings | None, out: Path) -> PreTrainedModel:
-    """The model to train: the student's own, or for QLoRA a 4-bit copy of it.
+def trainable(student: Student, settings: TrainSettings, out: Path) -> PreTrainedModel:
+    """The model to train: the student's own, in float32 if asked for, or for QLoRA a 4-bit copy of it.
 
     Raises `Failure` where 4-bit weights are not to be had.
     """
-    if settings is None or not settings.four_bit:
+    if settings.lora is None or not settings.lora.four_bit:
+        if settings.single_precision and student.model.dtype == torch.bfloat16:
+            student.model.float()
         return student.model
     if not has_bitsandbytes():
         raise Failure("four_bit needs bitsandbytes, which is not installed.", "pip install bitsandbytes, or unset it.")

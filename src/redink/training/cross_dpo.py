@@ -289,7 +289,7 @@ def train_cross_dpo(
         loss_weights=[1.0, settings.nll] if settings.nll else None,
         precompute_ref_log_probs=True,
     )
-    model = trainable(student, settings.lora, out).train()
+    model = trainable(student, settings, out).train()
     trainer = CrossDPOTrainer(
         model=model,
         ref_model=_sharded_reference(model, settings),

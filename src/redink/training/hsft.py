@@ -83,7 +83,7 @@ def train_hsft(
     data = encode_lessons(student, lessons, settings.max_length)
     steps = optimiser_steps(len(data.dataset), settings, processes())
     trainer = LessonTrainer(
-        model=trainable(student, settings.lora, out).train(),
+        model=trainable(student, settings, out).train(),
         args=SFTConfig(**shared_arguments(settings, out, seed, steps), dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=data.dataset,
         processing_class=student.tokenizer,

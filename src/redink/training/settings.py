@@ -36,6 +36,11 @@ class TrainSettings(Row):
     save_every: int = Field(100, ge=1, description="Optimiser steps between checkpoints.")
     gradient_checkpointing: bool = Field(False, description="Trade compute for memory.")
     lora: LoRASettings | None = Field(None, description="Adapters instead of full weights.")
+    single_precision: bool = Field(
+        False,
+        description="On one GPU, or with DDP: train bfloat16 weights in float32, computing in bfloat16. At rates such "
+        "as 1e-6 a step of AdamW is less than bfloat16 can add to a weight. FSDP2 and ZeRO do so anyway.",
+    )
     report_to: tuple[str, ...] = Field((), description="Where to log besides the run: tensorboard, wandb, …")
 
 
@@ -50,6 +55,13 @@ class HSFTSettings(TrainSettings):
         le=1,
         description="Not in the paper. Rows of the base student's own reviews, as a share of the thoughts, kept in "
         "so that a small student does not forget how to review.",
+    )
+    replay_gold: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Not in the paper. Share of the replayed reviews that are of gold solutions; the student's own may "
+        "all be short.",
     )
 
 

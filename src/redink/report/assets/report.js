@@ -21,7 +21,15 @@
     while (tail < x.length - head && tail < y.length - head && x[x.length - 1 - tail] === y[y.length - 1 - tail]) tail++;
     const p = x.slice(head, x.length - tail), q = y.slice(head, y.length - tail);
     const middle = p.length > DIFF_LIMIT || q.length > DIFF_LIMIT ? [...p.map((w) => ["del", w]), ...q.map((w) => ["ins", w])] : common(p, q);
-    return joinedPieces(smoothed([...x.slice(0, head).map((w) => ["same", w]), ...middle, ...x.slice(x.length - tail).map((w) => ["same", w])]));
+    return joinedPieces(cleared(joinedPieces(smoothed([...x.slice(0, head).map((w) => ["same", w]), ...middle, ...x.slice(x.length - tail).map((w) => ["same", w])]))));
+  }
+  /** A scrap that two changes have between them by chance, no longer than either, is part of the change. */
+  function cleared(pieces) {
+    const changed = (from, by) => { let length = 0; for (let at = from; pieces[at] && pieces[at][0] !== "same"; at += by) length += pieces[at][1].length; return length; };
+    return pieces.flatMap((piece, place) => {
+      const scrap = piece[0] === "same" && !piece[1].includes("\n") && piece[1].length <= Math.min(8, changed(place - 1, -1), changed(place + 1, 1));
+      return scrap ? [["del", piece[1]], ["ins", piece[1]]] : [piece];
+    });
   }
   function common(p, q) {
     const wide = q.length + 1, best = new Uint16Array((p.length + 1) * wide);
@@ -116,6 +124,7 @@
     const found = [one.id, one.question, one.answer, one.solution, one.subject, one.level, one.source];
     const steps = (list) => (list || []).forEach((step) => found.push(...step));
     const tries = (list) => (list || []).forEach((t) => found.push(t.reason, t.detail, t.raw));
+    found.push(one.chain, one.refined?.text, ...(one.otherChains || []).map((row) => row.text));
     if (one.thought) { steps(one.thought.steps); found.push(one.thought.generalized, one.thought.answer); tries(one.thought.tries); }
     for (const work of one.works) {
       for (const part of [work.attempt, work.review, work.own]) found.push(part?.text);
@@ -277,12 +286,14 @@
       one.raw ? folded("What it was about", raw(one.raw)) : null)), ending && el("li", {}, el("span", { class: "who" }, ending)))];
   }
   const accepted = (row) => rounds("The inspector's remarks", row.tries || [], `Accepted in round ${row.rounds}.`);
-  const WHERE = { attempts: "solutions for training", replay: "reviews replayed in training" };
+  const WHERE = { attempts: "solutions for training", replay: "reviews replayed in training", exposure: "error exposure", "exposure.first": "error exposure, before its training" };
   const DRAW = /^repeats\.r(\d+)$/;
   const tabName = (one, work) => {
     const draw = DRAW.exec(work.group);
     if (draw) return `${name(work.model)}, draw ${Number(draw[1]) + 1}`;
     const among = one.works.filter((other) => other.model === work.model && other.group === work.group);
+    const round = /^round(\d+)$/.exec(work.group);
+    if (round) return `${name(work.model)}, solutions of round ${round[1]}${among.length > 1 ? ` ${among.indexOf(work) + 1}` : ""}`;
     const place = WHERE[work.group] && one.works.some((other) => other.model === work.model && other.group !== work.group) ? `, ${WHERE[work.group]}` : "";
     return `${name(work.model)}${place}${among.length > 1 ? ` ${among.indexOf(work) + 1}` : ""}`;
   };
@@ -314,6 +325,24 @@
       el("p", { class: "answer" }, "Answer: ", written(thought.answer)), accepted(thought)));
   }
 
+  /** ORION: the student's errors, and below them the teacher's chain beside the one that is learned. */
+  function chainPart(one) {
+    if (!one.chain) return null;
+    const refined = one.refined, errors = one.works.filter((work) => work.exposed && work.attempt);
+    const stands = errors.length ? "It stands: no rewriting was accepted." : "as it is learned";
+    const chains = [{ title: "The teacher's chain", about: refined ? "what was taken out of it" : stands, text: one.chain }];
+    if (refined) chains.push({ title: "The refined chain", about: `what is new in it; ${Math.round(100 * refined.similarity)} % of the word trigrams are the teacher's`, text: refined.text });
+    return [el("h3", {}, refined ? "The teacher's chain, refined" : "The teacher's chain"),
+      errors.length ? el("div", { class: "opposite" }, errors.map((work, place) => exposedError(work, errors.length > 1 ? ` ${place + 1}` : ""))) : null,
+      sideBySide(chains), one.otherChains.length ? folded(`Other accepted rewritings (${one.otherChains.length})`, one.otherChains.map((row) => raw(row.text))) : null];
+  }
+  function exposedError(work, number) {
+    const { count, step } = work.exposed, about = [count > 1 && `${count} solutions err alike`, step && `step ${step} is the first wrong one`].filter(Boolean).join("; ");
+    const truth = step ? { step } : null;
+    return el("section", { class: "side" }, el("h4", {}, `The student's error${number}`), el("p", { class: "eyebrow" }, about),
+      work.attempt.steps.length ? stepList(work.attempt.steps, truth, []) : raw(work.attempt.text), el("p", { class: "answer" }, "Answer: ", work.attempt.answer === null ? "none" : written(work.attempt.answer)));
+  }
+
   function showCase(one, values) {
     if (!one) return fill(article, el("p", { class: "empty" }, "There is no such problem here. It may be one that this page leaves out: `redink view` has them all."));
     const wanted = values.has("shown") ? Number(values.get("shown")) || 0 : one.works.findIndex((work) => meets(work, values.get("model"), bitOf(values.get("outcome")), Number(values.get("step")) || 0));
@@ -341,7 +370,7 @@
       el("h2", { class: "sr" }, "Problem"), written(one.question, "p", { class: "question" }),
       el("p", { class: "gold" }, el("b", {}, "Gold answer: "), written(one.answer)),
       one.solution && folded("The gold solution", written(one.solution, "div", { class: "prose" })),
-      one.thought && thoughtPart(one.thought), one.works.length ? bar : null, panel, beforeAfter(one));
+      one.thought && thoughtPart(one.thought), chainPart(one), one.works.length ? bar : null, panel, beforeAfter(one));
     if (one.works.length) fill(panel, workPart(one, one.works[chosen]));
     if (!one.works.length && one.thought) article.querySelector("details:last-of-type").open = true;
   }

@@ -1,0 +1,31 @@
+"""What the workshop puts together by itself."""
+
+from __future__ import annotations
+
+import pytest
+from stand_ins import ATTEMPT
+
+from redink.pipelines.workshop import gold_attempt, with_gold
+from redink.types import Problem
+
+SOLVED = [Problem(id=f"p{n}", question="?", answer="5", solution="2 + 3 = <<2+3=5>>5") for n in range(8)]
+OWN = [ATTEMPT.model_copy(update={"problem_id": problem.id}) for problem in SOLVED]
+
+
+@pytest.mark.parametrize(("share", "gold"), [(0, []), (0.25, [3, 7]), (0.5, [1, 3, 5, 7]), (1, [*range(8)])])
+def test_a_share_of_the_replayed_solutions_is_gold_evenly_spread(share, gold):
+    mixed = with_gold(SOLVED, OWN, share)
+    assert [row.problem_id for row in mixed] == [row.problem_id for row in OWN]
+    assert [
+        place for place, row in enumerate(mixed) if row.text == "<Step1>2 + 3 = 5</Step1>\n<Answer>5</Answer>"
+    ] == gold
+
+
+def test_without_a_gold_solution_the_students_own_stays():
+    (kept,) = with_gold([Problem(id="p0", question="?", answer="5")], OWN[:1], 1)
+    assert kept is OWN[0]
+
+
+def test_a_gold_solution_reads_as_a_right_attempt():
+    made = gold_attempt(SOLVED[0])
+    assert (made.verdict.right, made.answer, [step.text for step in made.steps]) == (True, "5", ["2 + 3 = 5"])
