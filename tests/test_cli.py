@@ -31,7 +31,8 @@ def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, 
 COMMANDS = [
     "demo", "run", "thoughts", "hsft", "attempts", "corrections", "pairs", "cross-dpo", "evaluate", "compare",
     "tables", "evaluate-steps", "evaluate-corrections", "evaluate-teacher", "evaluate-chains", "lm-eval-task",
-    "lm-eval-agreement", "solve", "problems", "grade", "doctor", "fetch", "quarantine", "report", "view", "reproduce",
+    "lm-eval-agreement", "solve", "thoughts-store", "problems", "grade", "doctor", "fetch", "quarantine", "report", "view",
+    "reproduce",
 ]  # fmt: skip
 
 
@@ -78,6 +79,16 @@ BAD = [
     (["evaluate-steps", "--set", "processbench/gsm9k"], "processbench/gsm9k", "processbench/gsm8k"),
     (["evaluate-corrections", "nowhere", "--judge", "m"], "nowhere", "runs/demo"),
     (["evaluate-chains", "nowhere.jsonl"], "nowhere.jsonl", "Check the path."),
+    (["solve"], "a question or a --file", "redink solve"),
+    (["solve", "2 + 3?", "--file", "a.jsonl"], "not both", "redink solve"),
+    (["solve", "--file", "a.jsonl"], "--out", "belong together"),
+    (["solve", "--file", "a.jsonl", "--out", "b.jsonl", "--json"], "--json", "leave it out"),
+    (["solve", "2 + 3?", "--backend", "openai", "--student", "m"], "address of a server", "--base-url"),
+    (["solve", "2 + 3?", "--base-url", "http://127.0.0.1:9/v1"], "which model", "--student"),
+    (["solve", "2 + 3?", "--student", "./none"], "./none", "config.json"),
+    (["solve", "2 + 3?", "--student", "./none", "--store", "nowhere"], "./none", "config.json"),
+    (["thoughts-store", "build", "nowhere"], "nowhere", "runs/demo"),
+    (["thoughts-store", "search", "nowhere", "2 + 3?"], "nowhere", "thoughts-store build"),
     (["report", "nowhere"], "nowhere", "runs/demo"),
     (["view", "nowhere"], "nowhere", "runs/demo"),
     (["report", "a", "b"], "two runs", "--compare"),
@@ -209,6 +220,9 @@ def test_solve_shows_the_thought_and_the_review(capsys, tmp_path, monkeypatch):
     assert code == 0
     assert "self-correction" in out
     assert re.search(r"answer: \S+ → \S+", out)
+    code, out, _ = run(capsys, "solve", "3 + 4?", "--json", "--rounds", "0", "--max-new-tokens", "20")
+    assert code == 0
+    assert {"question": "3 + 4?", "stopped": "off", "rounds": [], "model": "bundled"}.items() <= json.loads(out).items()
 
 
 @pytest.mark.slow

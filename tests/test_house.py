@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 SRC = ROOT / "src"
 ORDER = (
     "types", "failures", "rows", "progress", "markup", "answers", "problems", "prompts", "models", "teaching",
-    "stages", "training", "evaluation", "recipe", "run", "pipelines", "planning", "report",
-    "reproduction", "doctor", "cli",
+    "stages", "training", "evaluation", "solving", "recipe", "run", "pipelines", "planning", "report", "reproduction",
+    "serving", "sharing", "doctor", "cli",
 )  # fmt: skip
 
 

@@ -180,7 +180,7 @@ def test_a_stop_string_in_the_prompt_does_not_stop_the_reply(taught: Student) ->
 )
 def test_the_earliest_stop_string_decides(student: Student, ids_of: str, finish: str, text: str) -> None:
     sampling = Sampling(stop=("</Answer>", "</Step2>"))
-    assert student._completion(student.reply_ids(ids_of), sampling) == Completion(
+    assert student.completion(student.reply_ids(ids_of), sampling) == Completion(
         text,
         finish,
         len(student.reply_ids(ids_of)),  # type: ignore[arg-type]
@@ -189,7 +189,7 @@ def test_the_earliest_stop_string_decides(student: Student, ids_of: str, finish:
 
 def test_padding_after_an_early_stop_is_no_token_of_the_reply(student: Student) -> None:
     ids = student.reply_ids("<Answer>7</Answer>")
-    assert student._completion([*ids, 0, 0, 0], Sampling()) == Completion("<Answer>7</Answer>", "stop", 3)
+    assert student.completion([*ids, 0, 0, 0], Sampling()) == Completion("<Answer>7</Answer>", "stop", 3)
 
 
 # ---------------------------------------------------------------- bad input

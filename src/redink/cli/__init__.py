@@ -7,7 +7,20 @@ from typing import Any
 
 import typer
 
-from redink.cli import evaluation, measuring, planning, quarantine, reproducing, running, streaming, tools, training
+from redink.cli import (
+    evaluation,
+    measuring,
+    planning,
+    quarantine,
+    reproducing,
+    running,
+    serving,
+    sharing,
+    solving,
+    streaming,
+    tools,
+    training,
+)
 from redink.failures import Failure, StoppedByHand
 from redink.report import commands as report
 
@@ -23,7 +36,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for _part in (
-    running, planning, training, evaluation, measuring, reproducing, report, quarantine, streaming, tools,
+    running, planning, training, evaluation, measuring, reproducing, report, solving, serving, sharing, quarantine,
+    streaming, tools,
 ):  # fmt: skip
     app.add_typer(_part.commands)
 

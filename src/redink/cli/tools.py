@@ -1,4 +1,4 @@
-"""The small tools: `redink solve`, `problems`, `grade`, `doctor` and `fetch`."""
+"""The small tools: `redink problems`, `grade`, `doctor` and `fetch`."""
 
 from __future__ import annotations
 
@@ -8,38 +8,10 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from redink.cli.shared import CorrectOption, DataDirOption, PromptOption, calm_libraries, console
+from redink.cli.shared import DataDirOption, calm_libraries, console
 from redink.failures import Failure
 
 commands = typer.Typer()
-
-
-@commands.command(
-    epilog='Example: redink solve "Tom has 14 apples. Then buys 27 more. How many apples does Tom have now?"'
-)
-def solve(
-    question: Annotated[str, typer.Argument(help="The question.")],
-    student: Annotated[str | None, typer.Option(help="A student; the demo's last one if there is one.")] = None,
-    prompt: PromptOption = None,
-    correct: CorrectOption = None,
-    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest reply, in tokens.")] = 1024,
-) -> None:
-    """Solve one question: the student's thought, then its own review of it."""
-    calm_libraries()
-    from redink.models.student import Student
-    from redink.pipelines.evaluation import solve_question
-
-    trained = Path("runs/demo/cross_dpo")
-    chosen = student or (str(trained) if trained.exists() else "bundled")
-    solution = solve_question(
-        Student.load(chosen), question, prompt=prompt, correct=correct, max_new_tokens=max_new_tokens
-    )
-    console.rule(f"thought ({chosen})")
-    console.print(solution.thought, markup=False, highlight=False, soft_wrap=True)
-    console.rule("self-correction")
-    console.print(solution.review, markup=False, highlight=False, soft_wrap=True)
-    console.rule()
-    console.print(f"answer: {solution.answer_t1 or '–'} → {solution.answer_t2 or '–'}", markup=False)
 
 
 @commands.command(epilog="Example: redink problems stories:compare --limit 3")

@@ -13,9 +13,11 @@ from random import Random
 from typing import Any, Literal, Protocol
 
 import torch
+from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from redink.failures import MissingModel
+from redink.models.chat import Message
 from redink.models.decoding import Choice, Strand, decode, decodes
 from redink.models.smollm2 import smollm2_folder
 from redink.models.tokenizers import load_tokenizer
@@ -102,11 +104,7 @@ class Student:
 
     def prompt_ids(self, prompt: str) -> list[int]:
         """Token ids of a user's message as the model expects it: its chat template, or the text and a newline."""
-        if self.tokenizer.chat_template:
-            message = [{"role": "user", "content": prompt}]
-            rendered = self.tokenizer.apply_chat_template(message, tokenize=False, add_generation_prompt=True)
-            return list(self.tokenizer.encode(str(rendered), add_special_tokens=False))
-        return list(self.tokenizer.encode(prompt + "\n"))
+        return conversation_ids(self.tokenizer, [Message(role="user", content=prompt)])
 
     def reply_ids(self, text: str, ends: bool = False) -> list[int]:
         """Token ids of (a part of) a reply; `ends` appends the end-of-sequence token."""
@@ -147,7 +145,7 @@ class Student:
         ]
         choose, ends = Choice(sampling.temperature, sampling.top_p), self._ending(sampling)
         for strand in decode(self.model, strands, sampling.batch_rows, choose, ends):
-            yield jobs[strand.index], self._completion(strand.drawn, sampling)
+            yield jobs[strand.index], self.completion(strand.drawn, sampling)
 
     def _ending(self, sampling: Sampling) -> Callable[[Strand], bool]:
         """Whether a reply has ended: at the end of sequence, its longest length, or a stop string."""
@@ -193,11 +191,12 @@ class Student:
         mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in rows], device=self.model.device)
         with torch.inference_mode():
             output = self.model.generate(  # type: ignore[operator]
-                input_ids=ids, attention_mask=mask, **self._generation_options(sampling)
+                input_ids=ids, attention_mask=mask, **self.generation_options(sampling)
             )
-        return [self._completion(row[width:].tolist(), sampling) for row in output]
+        return [self.completion(row[width:].tolist(), sampling) for row in output]
 
-    def _generation_options(self, sampling: Sampling) -> dict[str, Any]:
+    def generation_options(self, sampling: Sampling) -> dict[str, Any]:
+        """What `generate` of transformers is told."""
         options: dict[str, Any] = {
             "max_new_tokens": sampling.max_new_tokens,
             "do_sample": sampling.temperature > 0,
@@ -210,7 +209,8 @@ class Student:
             options |= {"stop_strings": list(sampling.stop), "tokenizer": self.tokenizer}
         return options
 
-    def _completion(self, ids: list[int], sampling: Sampling) -> Completion:
+    def completion(self, ids: list[int], sampling: Sampling) -> Completion:
+        """The reply that generated ids stand for: up to its end, its first stop string or the padding."""
         ended = self.eos_id in ids
         ids = ids[: ids.index(self.eos_id)] if ended else self._unpadded(ids)
         text = str(self.tokenizer.decode(ids, skip_special_tokens=True))
@@ -225,6 +225,35 @@ class Student:
         while end and ids[end - 1] == self.tokenizer.pad_token_id:
             end -= 1
         return ids[:end]
+
+
+def conversation_ids(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> list[int]:
+    """Token ids of a conversation that the model is to continue: its chat template, or the texts, a newline after each.
+
+    Where a template knows no system message, that stands at the head of the first user's.
+    """
+    if not tokenizer.chat_template:
+        return list(tokenizer.encode("".join(f"{message.content}\n" for message in messages)))
+    try:
+        rendered = _rendered(tokenizer, messages)
+    except TemplateError:
+        rendered = _rendered(tokenizer, without_system(messages))
+    return list(tokenizer.encode(rendered, add_special_tokens=False))
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, messages: Sequence[Message]) -> str:
+    turns = [message.model_dump() for message in messages]
+    return str(tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True))
+
+
+def without_system(messages: Sequence[Message]) -> list[Message]:
+    """The conversation with its system messages at the head of the user's first one."""
+    told = [message.content for message in messages if message.role == "system"]
+    turns = [message for message in messages if message.role != "system"]
+    if not told or not turns:
+        return list(messages)
+    first = turns[0].model_copy(update={"content": "\n\n".join([*told, turns[0].content])})
+    return [first, *turns[1:]]
 
 
 def derived_seed(*parts: object) -> int:

@@ -14,8 +14,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import Field
-
 from redink.answers.checkers import MATH, NO_ANSWER, Checker, checker_of
 from redink.evaluation.panel import Panel, panel
 from redink.evaluation.perplexity import ChainScore, Perplexity, perplexity, score_chains
@@ -33,6 +31,7 @@ from redink.prompts import Prompt, load_prompt
 from redink.recipe import EvaluationRecipe
 from redink.rows import digest, read_rows, slug, write_rows, write_text
 from redink.run import Run
+from redink.solving.presets import redink_preset
 from redink.stages.attempts import attempt
 from redink.stages.corrections import write_correction
 from redink.stages.reviews import no_reviews, review
@@ -58,15 +57,6 @@ REGRADING, GIVEN = "regrading", "given_location"
 _ANNOTATION = re.compile(r"<<[^<>]*>>")
 T = TypeVar("T")
 R = TypeVar("R", bound=Row)
-
-
-class Solved(Row):
-    """One question as the student solved and reviewed it."""
-
-    thought: str = Field(description="The reply at t1.")
-    review: str = Field(description="The reply at t2.")
-    answer_t1: str | None = Field(description="The answer at t1, if one could be extracted.")
-    answer_t2: str | None = Field(description="The answer at t2, if one could be extracted.")
 
 
 def evaluate(run: Run[EvaluationRecipe], data_dir: Path | None = None, *, recompute: bool = False) -> EvaluationResults:
@@ -365,29 +355,7 @@ def _located(problems: Sequence[Problem], attempts: Sequence[Attempt], checker: 
     return [row for row in asyncio.run(locate()) if isinstance(row, CorrectionRow)]
 
 
-def solve_question(
-    student: Student,
-    question: str,
-    *,
-    prompt: str | None = None,
-    correct: str | None = None,
-    max_new_tokens: int = 1024,
-) -> Solved:
-    """Let the student solve a question and review its own solution, greedily."""
-    solving, correcting = prompts_for(student, prompt, correct)
-    problem = Problem(id="question", question=question, answer="?")
-    greedy = Sampling(max_new_tokens=max_new_tokens)
-    first = attempt([problem], student, solving, greedy)[0]
-    second = review([problem], [first], student, correcting, greedy)[0]
-    return Solved(
-        thought=first.text,
-        review=second.text,
-        answer_t1=first.answer,
-        answer_t2=second.answer,
-    )
-
-
 def prompts_for(student: Student, prompt: str | None, correct: str | None) -> tuple[Prompt, Prompt]:
     """The prompts asked for; by default the compact ones for a student without a chat template."""
-    compact = "" if student.tokenizer.chat_template else "compact/"
-    return load_prompt(prompt or f"{compact}solve_hierarchical"), load_prompt(correct or f"{compact}correct")
+    asked = redink_preset(bool(student.tokenizer.chat_template), prompt, correct)
+    return asked.solve, asked.correct

@@ -21,7 +21,7 @@ from redink.report.html import Html, element, joined
 
 ASSETS = Path(__file__).parent / "assets"
 STYLES = ("fonts.css", "katex.css", "report.css")
-SCRIPTS = ("katex.js", "report.js")
+SCRIPTS = ("katex.js", "ink.js", "report.js")
 
 
 @dataclass(frozen=True)
@@ -53,12 +53,15 @@ def asset(name: str) -> str:
 @cache
 def policy(served: bool) -> str:
     """The Content-Security-Policy: our own scripts and styles by hash, data: for fonts and pictures, nothing else."""
-    scripts = " ".join(_hash(asset(name)) for name in SCRIPTS)
-    styles = " ".join(_hash(asset(name)) for name in STYLES)
+    return policy_of([asset(name) for name in SCRIPTS], [asset(name) for name in STYLES], served)
+
+
+def policy_of(scripts: Sequence[str], styles: Sequence[str], served: bool) -> str:
+    """The policy of a page that inlines these texts, and may ask its own server if it is `served`."""
     parts = (
         "default-src 'none'",
-        f"script-src {scripts}",
-        f"style-src {styles}",
+        f"script-src {' '.join(map(_hash, scripts))}",
+        f"style-src {' '.join(map(_hash, styles))}",
         "font-src data:",
         "img-src data:",
         f"connect-src {chr(39)}self{chr(39)}" if served else "connect-src 'none'",
