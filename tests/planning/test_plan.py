@@ -18,7 +18,7 @@ from redink.planning.sheet import Work
 from redink.planning.tables import assumption_table, beside_table, plan_tables, scale_table
 from redink.recipe import Recipe, load_recipe
 
-RUNS = Path(__file__).parent / "runs"
+RUNS = Path(__file__).parent / "measured"
 PRICE = {"prompt": "2", "completion": "8", "batch_discount": "0.5"}
 SHARES = {
     "sampled_right": 0.6, "base_right": 0.5, "taught_right": 0.6, "preferred_right": 0.8, "thoughts": 0.9,
