@@ -66,11 +66,17 @@ class Connection(RequestHandler):
     def head_is_whole(self) -> None:
         """A request has been read up to its body."""
         self._stop_timer()
-        self.phase = "body"
+        self._enter("body")
 
     def body_is_whole(self) -> None:
         """It can be worked on."""
-        self.phase = "working"
+        self._enter("working")
+
+    def _enter(self, phase: str) -> None:
+        """The next phase; a client that sends no more is judged by it."""
+        self.phase = phase
+        if self.half_closed:
+            self._judge(_TURNS)
 
     def reply_begins(self) -> None:
         """From here on every write tells whether the client is there."""
