@@ -59,13 +59,17 @@ def test_every_small_equation_is_true_and_the_last_ends_in_the_result(left: int,
         ("5 - 8 = -3", "5 - 8 = -3"),
         ("7 / 2 = 3.5", "7 / 2 = 3.5"),
         ("84 / 4 = 21", "84 / 4 = 21"),
-        ("16 - 3 - 4 = 9", "16 - 3 - 4 = 9"),
+        ("16 - 3 - 4 = 9", "16 - 3 = 13, 13 - 4 = 9"),
+        ("16 + 25 - 4 = 37", "16 + 20 = 36, 36 + 5 = 41, 41 - 4 = 37"),
+        ("2 * 3 * 14 = 84", "2 * 3 = 6, 6 * 10 = 60, 6 * 4 = 24, 60 + 20 = 80, 80 + 4 = 84"),
+        ("16 - 20 + 9 = 5", "16 - 20 + 9 = 5"),
+        ("16 - 3 * 4 = 4", "16 - 3 * 4 = 4"),
         ("20% of 50 = 10", "20% * 50 = 10"),
         ("2^5 = 32", "2 ^ 5 = 32"),
         ("-3 + 10 = 7", "-3 + 10 = 7"),
         ("41 = 14 + 27", "14 + 20 = 34, 34 + 7 = 41"),
     ],
 )
-def test_only_one_easy_operation_is_spelled_out(equation: str, key: str) -> None:
+def test_easy_operations_are_spelled_out_one_after_another(equation: str, key: str) -> None:
     (found,) = find_equations(equation)
     assert spelled(found.setup, found.result.text) == key

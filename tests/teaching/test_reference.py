@@ -90,7 +90,7 @@ def test_a_compact_solution_becomes_a_compact_thought() -> None:
     ("line", "text", "key"),
     [
         ("She sold 48/2 = <<48/2=24>>24 clips in May.", "She sold 48/2 clips in May.", "48 / 2 = 24"),
-        ("He pays 20 - 3 - 4 = $<<20-3-4=13>>13.", "He pays 20 - 3 - 4.", "20 - 3 - 4 = 13"),
+        ("He pays 20 - 3 - 4 = $<<20-3-4=13>>13.", "He pays 20 - 3 - 4.", "20 - 3 = 17, 17 - 4 = 13"),
         ("She walks 0.2 x 50 = <<0.2*50=10>>10 km.", "She walks 0.2 x 50 km.", "0.2 * 50 = 10"),
         ("That is 6 pounds + 9 pounds = <<6+9=15>>15 pounds now.", "That is 6 pounds + 9 pounds now.", "6 + 9 = 15"),
         ("Total = <<4+5=9>>9 cakes", "Total = 4 + 5 cakes", "4 + 5 = 9"),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from operator import add, floordiv, mul, sub
+
 from redink.teaching.equations import Expression
 
 
@@ -38,22 +41,37 @@ def spell_out(left: int, operator: str, right: int) -> list[str]:
 def spelled(setup: Expression, result: str) -> str:
     """How a set-up comes to its result, as it stands in <Key>.
 
-    One operation on whole non-negative numbers whose result is one too is spelled out; anything else is restated.
+    One operation on whole non-negative numbers whose result is one too is spelled out, and so are several that are all
+    + and −, or all *, one after another; anything else is restated.
 
     >>> from redink.teaching.equations import find_equations
     >>> [spelled(found.setup, "41") for found in find_equations("14 + 27 = 41, 82 / 4 * 2 = 41")]
     ['14 + 20 = 34, 34 + 7 = 41', '82 / 4 * 2 = 41']
+    >>> spelled(find_equations("50 - 12 - 3 = 35")[0].setup, "35")
+    '50 - 10 = 40, 40 - 2 = 38, 38 - 3 = 35'
     """
-    if len(setup.operators) != 1 or not _easy(setup):
+    if not setup.operators or not _easy(setup):
         return f"{setup.text} = {result}"
-    left, right = (int(operand) for operand in setup.operands)
-    return ", ".join(spell_out(left, setup.operators[0], right))
+    left, *rest = (int(operand) for operand in setup.operands)
+    equations: list[str] = []
+    for operator, right in zip(setup.operators, rest, strict=True):
+        value = _VALUE[operator](left, right)
+        if value < 0:
+            return f"{setup.text} = {result}"
+        equations += spell_out(left, operator, right)
+        left = value
+    return ", ".join(equations)
+
+
+_VALUE: dict[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul, "/": floordiv}
 
 
 def _easy(setup: Expression) -> bool:
     numbers = (*setup.operands, setup.value)
     whole = all(number.denominator == 1 and number >= 0 for number in numbers)
-    return whole and setup.operators[0] != "^" and not setup.percent and "(" not in setup.text
+    kinds = set(setup.operators)
+    in_order = len(setup.operators) == 1 or kinds <= {"+", "-"} or kinds == {"*"}
+    return whole and in_order and "^" not in kinds and not setup.percent and "(" not in setup.text
 
 
 def _running(left: int, operator: str, right: int) -> list[str]:
