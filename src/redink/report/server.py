@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from collections.abc import Callable
 from ipaddress import ip_address
@@ -100,6 +101,7 @@ def serve(app: web.Application, port: int = 0, ready: Callable[[str], Any] = pri
 
 
 async def _serve(app: web.Application, opened: socket.socket, ready: Callable[[str], Any]) -> None:
+    gc.freeze()  # what the archive holds stays: the collector would go through all of it, in the midst of an answer
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
     try:
@@ -108,3 +110,4 @@ async def _serve(app: web.Application, opened: socket.socket, ready: Callable[[s
         await asyncio.Event().wait()
     finally:
         await runner.cleanup()
+        gc.unfreeze()
