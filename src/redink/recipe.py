@@ -141,8 +141,8 @@ class PairsRecipe(Row):
     confirmations: int = Field(
         0,
         ge=0,
-        description="Not in the paper. Reviews drawn per right attempt to find false alarms and other answers, which "
-        "become pairs that prefer the plain step and the plain answer.",
+        description="Not in the paper. Reviews drawn per right attempt to find false alarms, which become pairs "
+        "that prefer the plain step.",
     )
     counterparts: bool = Field(
         False,

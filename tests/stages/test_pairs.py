@@ -202,9 +202,7 @@ def test_a_false_alarm_at_the_first_step() -> None:
 @pytest.mark.parametrize(
     ("review", "reason"),
     [
-        (alarm(f"{PREFIX}{PLAIN}", None).model_copy(update={"verdict": Verdict(outcome="right")}), "no_false_alarm"),
-        (alarm(f"{PREFIX}{PLAIN}", None), "copy_is_unfaithful"),
-        (alarm(f"{PREFIX}<Step2>85 - 20 = 60</Step2>\n<Answer>60</Answer>", None), "copy_is_unfaithful"),
+        (alarm(f"{PREFIX}{PLAIN}", None), "no_false_alarm"),
         (alarm(f"<Step1>47 + 38 = 84</Step1>\n{ALARMED}"), "copy_is_unfaithful"),
         (alarm(f"{PREFIX}<Step2>85<Cause>no</Cause><Correction>60</Correction>"), "copy_is_unfaithful"),
         (alarm(f"{PREFIX}{ALARMED}", 3), "copy_is_unfaithful"),
@@ -214,15 +212,6 @@ def test_what_is_no_confirmation_is_left_out_by_name(review: Review, reason: str
     assert confirmation_pair(PROBLEM, RIGHT, review, CORRECT) == Rejected(
         problem_id="p1", sample=4, stage="pairs", reason=reason
     )
-
-
-def test_a_review_that_confirms_every_step_and_answers_otherwise_is_rejected_for_the_plain_answer() -> None:
-    wrong_end = "<Generalized>Add.</Generalized>\n<Answer>60</Answer>"
-    written = RIGHT.model_copy(update={"answer": "65"})
-    pair = confirmation_pair(PROBLEM, written, alarm(f"{PREFIX}{PLAIN}\n{wrong_end}", None), CORRECT)
-    assert isinstance(pair, PreferencePair)
-    assert (pair.prefix, pair.chosen, pair.rejected) == (f"{PREFIX}{PLAIN}\n", "<Answer>65</Answer>", wrong_end)
-    assert pair.chosen_ends and pair.rejected_ends
 
 
 def test_the_steps_of_a_confirmation_can_be_given_as_a_trace_would_hold_them() -> None:

@@ -125,44 +125,27 @@ def error_pair(
 def confirmation_pair(
     problem: Problem, written: Attempt, alarm: Review, prompt: Prompt, steps: Sequence[Step] | None = None
 ) -> PreferencePair | Rejected:
-    """On a right solution: the plain step over the student's false alarm, or the plain answer over another one.
+    """On a right solution: the plain step over the student's false alarm (not in the paper; a recipe switch).
 
-    Not in the paper; a recipe switch. `steps` are the solution's steps as a trace would hold them; by default as they
-    are written.
+    `steps` are the solution's steps as a trace would hold them; by default as they are written.
     """
-    steps = written.steps if steps is None else steps
-    if alarm.error is None and alarm.verdict.right:
+    if alarm.error is None:
         return _left_out(alarm, "no_false_alarm")
-    number = alarm.error.step if alarm.error else len(steps) + 1
-    prefix, text = render_steps(steps[: number - 1]), alarm.text.strip()
-    sides = _at_step(steps, number, text[len(prefix) :]) if alarm.error else _at_answer(written, text[len(prefix) :])
-    if sides is None or not text.startswith(prefix):
+    number = alarm.error.step
+    steps = written.steps if steps is None else steps
+    prefix, end = render_steps(steps[: number - 1]), f"</Step{number}>"
+    text = alarm.text.strip()
+    if number > len(steps) or not text.startswith(prefix) or end not in text:
         return _left_out(alarm, "copy_is_unfaithful")
-    chosen, rejected = sides
     return PreferencePair(
         problem_id=alarm.problem_id,
         sample=alarm.sample,
         prompt=correction_prompt(prompt, problem, written),
         prefix=prefix,
-        chosen=chosen,
-        rejected=rejected,
-        chosen_ends=alarm.error is None,
-        rejected_ends=alarm.error is None and not alarm.truncated,
+        chosen=render_step(steps[number - 1]),
+        rejected=text[len(prefix) : text.index(end) + len(end)],
         kind="confirmation",
     )
-
-
-def _at_step(steps: Sequence[Step], number: int, rest: str) -> tuple[str, str] | None:
-    """Step `number` as it should read, and as the student's review has it; None if that step does not end."""
-    end = f"</Step{number}>"
-    if number > len(steps) or end not in rest:
-        return None
-    return render_step(steps[number - 1]), rest[: rest.index(end) + len(end)]
-
-
-def _at_answer(written: Attempt, rest: str) -> tuple[str, str] | None:
-    """The solution's answer, and how the review that confirmed every step ends instead; None if it has no end."""
-    return (f"<Answer>{written.answer}</Answer>", rest) if written.answer and rest else None
 
 
 @dataclass(frozen=True)
