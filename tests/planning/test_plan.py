@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def test_rows_of_supercorrect_by_hand() -> None:
     assert rows["corrections"] == (160, 120)  # 400 · 0.4 wrong, of which 0.75 located
     assert rows["own_corrections"] == (120, 120)
     assert rows["pairs"] == (120, 96)
-    assert rows["alarms"] == (120, 240)  # of 240 right ones as many as corrections, twice each
+    assert rows["alarms"] == (240, 240)  # of 240 right ones as many as corrections, twice each
     assert rows["confirmations"] == (240, 24)
     assert rows["cross_dpo"] == (120, 120)
     assert rows["evaluate.base.corrections"] == (50, 38)
@@ -197,8 +198,6 @@ def seven_billion(**changes: Any) -> Recipe:
 def test_what_does_not_fit_is_said_with_what_would(hardware: str, hsft: dict[str, Any], said: str) -> None:
     lengths = {"thought": 20_000} if hsft.get("max_length", 0) > 10_000 else {}
     plan = plan_recipe(seven_billion(hsft=hsft, plan={"hardware": hardware, "lengths": lengths}))
-    import re
-
     assert any(re.search(said, line) for line in plan.warnings), plan.warnings
 
 
@@ -213,7 +212,8 @@ def test_the_paper_fits_on_its_hardware() -> None:
 
 def test_lengths_that_limits_cut_are_said() -> None:
     plan = plan_recipe(recipe(sampling={"max_new_tokens": 100}, hsft={"max_length": 64}))
-    assert any("sampling.max_new_tokens = 100 cuts them" in line for line in plan.warnings)
+    cut = next(line for line in plan.warnings if "sampling.max_new_tokens = 100 cuts them" in line)
+    assert cut.startswith("attempts: replies of 420 tokens")
     assert any("hsft: rows of" in line and "max_length = 64" in line for line in plan.warnings)
 
 
@@ -250,7 +250,8 @@ def together(plan: Plan, measured: Measured) -> tuple[tuple[float, float], ...]:
     ("before", "after"),
     [
         ("earlier", "later"),  # the same sizes, other seeds
-        ("small", "large"),  # 200 problems in each set, then 600 (400 of them in the evaluation)
+        ("small", "large"),  # 200 problems in each set, then 600 (400 in the evaluation)
+        ("orion-small", "orion-large"),  # 100 problems in each set, then 300
     ],
 )
 def test_a_plan_made_from_one_run_is_within_a_quarter_of_another(before: str, after: str) -> None:
@@ -269,14 +270,14 @@ def test_each_stage_of_another_seed_is_within_a_quarter() -> None:
             assert work[stage.stage].rows == pytest.approx(stage.rows, rel=0.25), stage.stage
 
 
-def test_what_is_given_stands_before_what_was_measured() -> None:
+def test_what_was_measured_stands_before_the_recipe_and_what_is_given_before_both() -> None:
     _, earlier = kept("earlier")
-    given = recipe(plan={"shares": {"located": 0.5}, "speeds": {"rates": {"solve": 7}}}).plan
-    assumed = earlier.assumed(given)
-    assert assumed.shares.located == 0.5
-    assert assumed.speeds.rates["solve"] == 7
-    assert assumed.shares.pairs == earlier.shares["pairs"]
-    assert earlier.assumed(given, speeds=False).speeds.rates == {"solve": 7}
+    plan = recipe(plan={"shares": {"located": 0.5, "pairs": 0.5}, "speeds": {"rates": {"solve": 7}}}).plan
+    assumed = earlier.assumed(plan, given={"shares.located", "speeds.rates.solve"})
+    assert (assumed.shares.located, assumed.shares.pairs) == (0.5, earlier.shares["pairs"])
+    assert (assumed.speeds.rates["solve"], assumed.speeds.rates["review"]) == (7, earlier.rates["review"])
+    assert earlier.assumed(plan, speeds=False).speeds.rates == {"solve": 7}
+    assert not {"shares.located", "speeds.rates.solve"} & set(earlier.keys(given={"shares.located", "speeds"}))
 
 
 @pytest.mark.parametrize(
@@ -288,6 +289,19 @@ def test_speeds_of_another_student_or_machine_are_not_used(change: dict[str, Any
     plan = plan_recipe(recipe(**{"plan": {}, **change}), earlier)
     assert said in " ".join(plan.notes)
     assert not plan.assumed.speeds.rates
+
+
+def test_what_was_measured_just_now_stands_before_an_earlier_run() -> None:
+    _, earlier = kept("earlier")
+    wanted = recipe(plan={"speeds": {"rates": {"review": 3.0}}})
+    plan = plan_recipe(wanted, earlier, {"solve": 5.0, "review": 5.0}, {"speeds.rates.review"})
+    rates = plan.assumed.speeds.rates
+    assert (rates["solve"], rates["review"]) == (5, 3)
+    assert "solve.base" not in rates
+    assert rates["supervised"] == earlier.rates["supervised"]
+    elsewhere = plan_recipe(recipe(plan={"hardware": "H200"}), None, {"solve": 5.0})
+    assert not elsewhere.assumed.speeds.rates
+    assert "not H200" in " ".join(elsewhere.notes)
 
 
 def test_a_folder_that_is_no_run_is_one_line(tmp_path: Path) -> None:
@@ -315,13 +329,13 @@ def test_tables_say_what_a_plan_holds() -> None:
     _, earlier = kept("earlier")
     plan = plan_recipe(recipe(), earlier)
     stages, trainings = plan_tables(plan)
-    assert stages.rows[0][:4] == ("thoughts", "rule", "1k", "900")
+    assert stages.rows[0][:4] == ("thoughts", "rule", "1k", "1k")
     assert stages.rows[-1][0] == "in all"
     assert [row[0] for row in trainings.rows] == ["hsft", "cross_dpo"]
     assert len(plan_tables(plan, every_stage=True)[0].rows) > len(stages.rows)
     sources = {row[0]: row[2] for row in assumption_table(plan).rows}
     assert sources["plan.lengths.thought"] == "measured"
-    assert sources["plan.shares.located"] == "given"
+    assert sources["plan.shares.chains"] == "given"
     assert sources["plan.lengths.verdict"] == "default"
     beside = {row[0]: row for row in beside_table(plan, earlier).rows}
     assert beside["thoughts"][1:4] == ("1k", "2.4k", "0.42")

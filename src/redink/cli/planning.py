@@ -48,7 +48,7 @@ def plan(
 ) -> None:
     """What a recipe will take: rows, calls, tokens, dollars, hours, memory and disk, stage by stage.
 
-    Nothing is bought, downloaded or trained. What is assumed is `[plan]` in the recipe (docs/plan.md).
+    Nothing is bought, downloaded or trained. What is assumed are the recipe's keys plan.… (docs/plan.md).
     """
     calm_libraries()
     import sys
@@ -67,7 +67,10 @@ def plan(
     earlier = measure(from_) if from_ else None
     rates = calibrated(wanted) if calibrate else None
     factors = scale_by or [1.0]
-    plans = [(factor, plan_recipe(scaled(wanted, factor), earlier, rates)) for factor in factors]
+    stand = {
+        key.partition("=")[0].strip().removeprefix("plan.") for key in set_ or [] if key.strip().startswith("plan.")
+    }
+    plans = [(factor, plan_recipe(scaled(wanted, factor), earlier, rates, stand)) for factor in factors]
     if json:
         texts = [made.model_dump_json(indent=2) for _, made in plans]
         print(texts[0] if len(texts) == 1 else "[" + ",\n".join(texts) + "]")

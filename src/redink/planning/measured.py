@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -71,34 +71,48 @@ class Measured(Row):
     stages: tuple[StageMeasure, ...] = Field(description="Every finished stage.")
     disk: int = Field(ge=0, description="Bytes of the run directory.")
 
-    def assumed(self, plan: PlanRecipe, speeds: bool = True) -> PlanRecipe:
-        """The plan with what was measured in place of its defaults; what a recipe or `--set` gives stands.
+    def assumed(self, plan: PlanRecipe, speeds: bool = True, given: Collection[str] = ()) -> PlanRecipe:
+        """The plan with what was measured in place of its values, all but the keys `given` (as 'shares.located').
 
         `speeds` False leaves the rates out: they belong to another student or machine.
         """
-        rates = {**(self.rates if speeds else {}), **plan.speeds.rates}
+        found = self._found(speeds, given)
+        rates = {**plan.speeds.rates, **found["speeds.rates"]}
         return plan.model_copy(
             update={
-                "lengths": _filled(plan.lengths, self.lengths, PlanLengths),
-                "shares": _filled(plan.shares, self.shares, PlanShares),
+                "lengths": _filled(plan.lengths, found["lengths"], PlanLengths),
+                "shares": _filled(plan.shares, found["shares"], PlanShares),
                 "speeds": plan.speeds.model_copy(update={"rates": rates}),
-                "calls": {**self.calls, **plan.calls},
+                "calls": {**plan.calls, **found["calls"]},
             }
         )
 
-    def keys(self, plan: PlanRecipe, speeds: bool = True) -> list[str]:
-        """The keys of `plan` that `assumed` gives a measured value."""
-        measured: tuple[tuple[str, Iterable[str], Iterable[str]], ...] = (
-            ("lengths", self.lengths, plan.lengths.model_fields_set),
-            ("shares", self.shares, plan.shares.model_fields_set),
-            ("calls", self.calls, plan.calls),
-            ("speeds.rates", self.rates if speeds else (), plan.speeds.rates),
-        )
-        return [f"{table}.{key}" for table, found, given in measured for key in found if key not in set(given)]
+    def keys(self, speeds: bool = True, given: Collection[str] = ()) -> list[str]:
+        """The keys that `assumed` gives a measured value."""
+        return [f"{table}.{key}" for table, found in self._found(speeds, given).items() for key in found]
+
+    def _found(self, speeds: bool, given: Collection[str]) -> dict[str, dict[str, Any]]:
+        tables: dict[str, Mapping[str, Any]] = {
+            "lengths": self.lengths, "shares": self.shares, "calls": self.calls,
+            "speeds.rates": self.rates if speeds else {},
+        }  # fmt: skip
+        return {
+            table: {key: value for key, value in found.items() if not is_given(f"{table}.{key}", given)}
+            for table, found in tables.items()
+        }
 
 
-def _filled(given: R, measured: Mapping[str, float], kind: type[R]) -> R:
-    return kind.model_validate({**measured, **given.model_dump(include=given.model_fields_set)})
+def is_given(key: str, given: Collection[str]) -> bool:
+    """Whether a key, or a table that it lies in, was given.
+
+    >>> is_given("shares.located", {"shares"}), is_given("shares.located", {"shares.loc"})
+    (True, False)
+    """
+    return any(f"{key}.".startswith(f"{each}.") for each in given)
+
+
+def _filled(plan: R, measured: Mapping[str, float], kind: type[R]) -> R:
+    return kind.model_validate({**plan.model_dump(include=plan.model_fields_set), **measured})
 
 
 def measure(folder: Path) -> Measured:
@@ -170,10 +184,9 @@ class _Reading:
                 tokens=self._trained(name, report.rows),
             )  # fmt: skip
         for name, _, rows in self._repeats():
-            problems = len({row.problem_id for row in rows})
             tokens = float(sum(row.tokens for row in rows))
             found[name] = StageMeasure(
-                stage=name, rows=problems, out=len(rows), tokens=tokens, seconds=seconds.get(name)
+                stage=name, rows=len(rows), out=len(rows), tokens=tokens, seconds=seconds.get(name)
             )
         return found
 

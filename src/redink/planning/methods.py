@@ -227,7 +227,7 @@ def _exposure(sheet: Sheet, problems: float) -> float:
     if wanted.strategy == "probable":
         sheet.scored("exposure.scores", BASE, wrong, asked + lengths.base_solution, lengths.base_solution)
     shown = problems * shares.exposed * shares.errors_shown
-    sheet.ruled("exposure", shown + problems * (1 - shares.exposed), shown, lengths.base_solution, teaching=False)
+    sheet.ruled("exposure", problems * wanted.samples, shown, lengths.base_solution, teaching=False)
     return shown
 
 

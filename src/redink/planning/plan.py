@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from decimal import Decimal
 
 from pydantic import Field
@@ -10,7 +10,7 @@ from pydantic import Field
 from redink.failures import Failure
 from redink.planning.costs import Strategy, adapter_parameters, largest_batch
 from redink.planning.hardware import Hardware, hardware_of
-from redink.planning.measured import Measured
+from redink.planning.measured import Measured, is_given
 from redink.planning.methods import PLANS
 from redink.planning.shapes import Shape, shape_of
 from redink.planning.sheet import Sheet, Work
@@ -77,16 +77,22 @@ class Plan(Row):
         return sum(work.tokens_in for work in chosen), sum(work.tokens_out for work in chosen)
 
 
-def plan_recipe(recipe: Recipe, measured: Measured | None = None, rates: dict[str, float] | None = None) -> Plan:
+def plan_recipe(
+    recipe: Recipe,
+    measured: Measured | None = None,
+    rates: dict[str, float] | None = None,
+    given: Collection[str] = (),
+) -> Plan:
     """What a recipe takes; nothing is loaded, downloaded or bought.
 
-    `measured` is an earlier run that takes the place of assumptions, `rates` are speeds that were measured just now.
+    `measured` is an earlier run that takes the place of what the recipe assumes, `rates` are speeds that were measured
+    just now; but `given` keys of `[plan]`, such as 'shares.located', stand as they are in the recipe.
     Raises `MissingModel` where the student's shape is not known, `Failure` for hardware that is not.
     """
     hardware = hardware_of(recipe.plan.hardware)
     shape = shape_of(recipe.student, recipe.plan.shape)
     notes: list[str] = []
-    plan, keys = _assumptions(recipe, shape, hardware, measured, rates or {}, notes)
+    plan, keys = _assumptions(recipe, shape, hardware, measured, rates or {}, given, notes)
     strategy = _strategy(plan, hardware)
     informed = recipe.model_copy(update={"plan": plan})
     sheet = Sheet(informed, shape, hardware, strategy, Wording(recipe.student, plan.chars_per_token))
@@ -123,17 +129,26 @@ def _assumptions(
     hardware: Hardware,
     measured: Measured | None,
     rates: dict[str, float],
+    given: Collection[str],
     notes: list[str],
 ) -> tuple[PlanRecipe, tuple[str, ...]]:
     plan, keys = recipe.plan, list[str]()
+    if rates and hardware.text != hardware_of("").text:
+        notes.append(f"this machine was measured, and it is not {hardware.text}: its speeds are not used.")
+        rates = {}
     if measured is not None:
         speeds = _speeds_apply(measured, shape, hardware, notes)
-        keys = measured.keys(plan, speeds)
-        plan = measured.assumed(plan, speeds)
-    if rates:
-        held = plan.speeds.model_copy(update={"rates": {**rates, **plan.speeds.rates}})
-        plan, keys = plan.model_copy(update={"speeds": held}), [*keys, *(f"speeds.rates.{key}" for key in rates)]
+        keys = measured.keys(speeds, given)
+        plan = measured.assumed(plan, speeds, given)
+    if now := {key: rate for key, rate in rates.items() if not is_given(f"speeds.rates.{key}", given)}:
+        plan, keys = _with_rates(plan, now), [*keys, *(f"speeds.rates.{key}" for key in now)]
     return plan, tuple(keys)
+
+
+def _with_rates(plan: PlanRecipe, now: dict[str, float]) -> PlanRecipe:
+    """Speeds measured just now before all others; those of all solutions stand for the base student's too."""
+    others = {key: rate for key, rate in plan.speeds.rates.items() if key.partition(".")[0] not in now}
+    return plan.model_copy(update={"speeds": plan.speeds.model_copy(update={"rates": {**others, **now}})})
 
 
 def _speeds_apply(measured: Measured, shape: Shape, hardware: Hardware, notes: list[str]) -> bool:
@@ -271,17 +286,19 @@ def _smaller_batch(section: str, settings: TrainSettings, fits: int, after: bool
     return f"{', with' if after else ''} batch_size = {batch}, accumulation = {rows // batch}"
 
 
+LIMITS = {
+    "solve": "sampling.max_new_tokens", "review": "sampling.max_review_tokens",
+    "own_step": "sampling.max_review_tokens", "reflect": "reflexion.max_new_tokens",
+    "rewrite": "refinement.max_new_tokens",
+}  # fmt: skip
+"""The key that limits each kind of reply."""
+
+
 def _cut(sheet: Sheet) -> Iterator[str]:
-    sampling, lengths = sheet.recipe.sampling, sheet.recipe.plan.lengths
-    if lengths.solution > sampling.max_new_tokens:
+    for kind, (stage, length, limit) in sheet.cut.items():
         yield (
-            f"solutions of {lengths.solution:.0f} tokens are expected, and sampling.max_new_tokens = "
-            f"{sampling.max_new_tokens} cuts them. Raise it."
-        )
-    if lengths.review > sampling.max_review_tokens:
-        yield (
-            f"reviews of {lengths.review:.0f} tokens are expected, and sampling.max_review_tokens = "
-            f"{sampling.max_review_tokens} cuts them. Raise it."
+            f"{stage}: replies of {length:.0f} tokens are expected, and {LIMITS[kind]} = {limit} cuts them. "
+            "Raise it, or say how long they are: plan.lengths."
         )
     for name, settings in _trainings(sheet):
         if sheet.means[name] > settings.max_length:

@@ -73,6 +73,8 @@ class Sheet:
     words: Wording
     work: list[Work] = field(default_factory=list)
     unpriced: set[str] = field(default_factory=set)
+    cut: dict[str, tuple[str, float, int]] = field(default_factory=dict)
+    """By kind of reply, where it is expected to be longer than its limit: the stage, its length, the limit."""
     longest: dict[str, float] = field(default_factory=dict)
     """Tokens of a long row of each training, with which its memory is reckoned."""
     means: dict[str, float] = field(default_factory=dict)
@@ -177,9 +179,11 @@ class Sheet:
         replies, reply = rows * per_row, min(what.reply, limit)
         prompt = self.words.tokens_of(what.prompt) + what.given
         batch = self.recipe.sampling.batch_rows
+        if what.reply > limit:
+            self.cut.setdefault(kind, (stage, what.reply, limit))
         self._add_student(
             Work(
-                stage=stage, kind="sampling", model=model, rows=round(rows), out=round(replies),
+                stage=stage, kind="sampling", model=model, rows=round(replies), out=round(replies),
                 tokens_in=round(replies * prompt), tokens_out=round(replies * reply),
                 memory=sampling_bytes(self.shape, self.hardware, batch, prompt + limit),
                 disk=self._text_bytes(replies, reply),
