@@ -26,7 +26,7 @@ from redink.models.student import Sampler, Sampling, derived_seed
 from redink.pipelines.panels import Corrected
 from redink.pipelines.spending import ledger_table, write_ledger
 from redink.pipelines.staff import Staff, hire, journal_of
-from redink.pipelines.workshop import about, first_wrong, numbered
+from redink.pipelines.workshop import about, first_wrong, numbered, sampling_by
 from redink.problems.jsonl import Line, problem_of
 from redink.progress import Advance, progress
 from redink.prompts import load_prompt
@@ -318,15 +318,7 @@ class Stream:
         return derived_seed(self.recipe.seed, stage)
 
     def _sampling(self, stage: str, temperature: float, stop: tuple[str, ...] = ("</Answer>",)) -> Sampling:
-        wanted = self.recipe.sampling
-        return Sampling(
-            temperature=temperature,
-            top_p=wanted.top_p,
-            max_new_tokens=wanted.max_new_tokens,
-            stop=stop,
-            seed=self._seed(stage),
-            batch_rows=wanted.batch_rows,
-        )
+        return sampling_by(self.recipe.sampling, self._seed(stage), temperature, stop)
 
 
 def stores(folder: Path) -> dict[str, Store[Any]]:

@@ -19,7 +19,7 @@ from redink.problems import fingerprint
 from redink.problems.draw import ProblemSets, Sizes, draw_sets
 from redink.progress import Advance
 from redink.prompts import Prompt, load_prompt
-from redink.recipe import Recipe
+from redink.recipe import Recipe, SamplingRecipe
 from redink.run import Run
 from redink.stages.attempts import attempt, no_attempts, quarantined
 from redink.stages.chunks import Chunked
@@ -134,16 +134,7 @@ class Workshop:
 
     def sampling(self, purpose: str, temperature: float, stop: tuple[str, ...] = ("</Answer>",)) -> Sampling:
         """The recipe's sampling at this temperature (0: greedy)."""
-        wanted = self.recipe.sampling
-        return Sampling(
-            temperature=temperature,
-            top_p=wanted.top_p,
-            max_new_tokens=wanted.max_new_tokens,
-            stop=stop,
-            seed=self.seed(purpose),
-            batch_rows=wanted.batch_rows,
-            continuous=wanted.continuous,
-        )
+        return sampling_by(self.recipe.sampling, self.seed(purpose), temperature, stop)
 
     def folder(self, model: str) -> str:
         """Where a model of this run lies; the base is the recipe's student."""
@@ -343,6 +334,19 @@ def gold_attempt(problem: Problem) -> Attempt:
     text = gold_chain(problem)
     right = Verdict(outcome="right", reason="the gold solution")
     return Attempt(problem_id=problem.id, text=text, steps=parse_steps(text), answer=problem.answer, verdict=right)
+
+
+def sampling_by(wanted: SamplingRecipe, seed: int, temperature: float, stop: tuple[str, ...]) -> Sampling:
+    """How replies are drawn by a recipe's `[sampling]`, at this temperature (0: greedy) and with this seed."""
+    return Sampling(
+        temperature=temperature,
+        top_p=wanted.top_p,
+        max_new_tokens=wanted.max_new_tokens,
+        stop=stop,
+        seed=seed,
+        batch_rows=wanted.batch_rows,
+        continuous=wanted.continuous,
+    )
 
 
 def numbered(sampling: Sampling, number: int, samples: int = 1) -> Sampling:

@@ -3,6 +3,8 @@
 A worker or node that is lost costs only the chunks it was at: Ray starts them again elsewhere, and the same key gives
 the same rows. A chunk that has ended several workers is tried once more with a worker to itself, then row by row, so
 that one row that no process survives costs only itself.
+
+Chunks and answers travel pickled, as all that Ray moves: a cluster that is joined is trusted as this machine is.
 """
 
 from __future__ import annotations
