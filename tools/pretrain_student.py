@@ -17,8 +17,9 @@ import random
 import re
 import time
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
 
 import torch
@@ -35,36 +36,65 @@ from transformers import (
 from redink.models.tokenizers import load_tokenizer
 from redink.problems import load_problems, stories
 from redink.problems.folds import held_out
+from redink.problems.worked import in_longer_lines
 from redink.teaching.arithmetic import spell_out
 from redink.types import Problem
 
 CHAIN_SUM = "reasoning_gym:chain_sum?min_terms=3&max_terms=6&min_digits=1&max_digits=2&within=0..199"
 VERBS = {"+": "Add", "-": "Subtract", "*": "Multiply"}
-EQUATION = re.compile(r"(\d+) ([-+*]) (\d+) = ")
+EQUATION = re.compile(r"(\d+)((?: [-+*] \d+)+) = ")
 OUTCOMES = {"+": int.__add__, "-": int.__sub__, "*": int.__mul__}
+
+
+Term = tuple[str, int]
 
 
 @dataclass(frozen=True)
 class Equation:
-    """`left operator right`, and the value that the solution states for it (right or not)."""
+    """`first operator number …`, left to right, and the value that the solution states for it (right or not)."""
 
-    left: int
-    operator: str
-    right: int
+    first: int
+    terms: tuple[Term, ...]
     stated: int
 
     @property
+    def values(self) -> list[int]:
+        """What it comes to after each operation."""
+        return list(accumulate(self.terms, lambda value, term: OUTCOMES[term[0]](value, term[1]), initial=self.first))[
+            1:
+        ]
+
+    @property
     def value(self) -> int:
-        return OUTCOMES[self.operator](self.left, self.right)
+        return self.values[-1]
 
     @property
     def setup(self) -> str:
-        return f"{self.left} {self.operator} {self.right}"
+        return " ".join([str(self.first), *(f"{operator} {number}" for operator, number in self.terms)])
+
+    @property
+    def operands(self) -> list[int]:
+        return [self.first, *(number for _, number in self.terms)]
+
+    @property
+    def fits(self) -> bool:
+        """Whether every number in it is one that the student is taught."""
+        return all(0 <= number <= stories.LIMIT for number in (*self.operands, *self.values, self.stated))
+
+    def states(self, stated: int) -> Equation:
+        return replace(self, stated=stated)
 
 
-def gold_equations(problem: Problem) -> list[Equation]:
-    found = [(int(a), op, int(b)) for a, op, b in EQUATION.findall(problem.solution or "")]
-    return [Equation(a, op, b, OUTCOMES[op](a, b)) for a, op, b in found]
+def right_equation(first: int, terms: Iterable[Term]) -> Equation:
+    equation = Equation(first, tuple(terms), 0)
+    return equation.states(equation.value)
+
+
+def gold_equations(problem: Problem, operations: int = 1) -> list[Equation]:
+    """The equations of the worked solution, with up to so many sums and differences in one."""
+    solution = in_longer_lines(problem.solution or "", operations)
+    found = [(int(first), re.findall(r" ([-+*]) (\d+)", rest)) for first, rest in EQUATION.findall(solution)]
+    return [right_equation(first, ((operator, int(number)) for operator, number in rest)) for first, rest in found]
 
 
 # ---------------------------------------------------------------- how a solution reads
@@ -72,9 +102,12 @@ def gold_equations(problem: Problem) -> list[Equation]:
 
 def spelled(equation: Equation, slip: random.Random | None = None) -> list[str]:
     """The equation in small steps; with `slip`, one of them is off and the rest follow from it."""
-    if equation.stated == equation.value or slip is None:
-        return spell_out(equation.left, equation.operator, equation.right)
-    return slipped(spell_out(equation.left, equation.operator, equation.right), equation.stated - equation.value, slip)
+    lines, left = [], equation.first
+    for (operator, number), value in zip(equation.terms, equation.values, strict=True):
+        lines += spell_out(left, operator, number)
+        left = value
+    off = equation.stated - equation.value
+    return slipped(lines, off, slip) if off and slip else lines
 
 
 def slipped(lines: list[str], offset: int, rng: random.Random) -> list[str]:
@@ -97,12 +130,12 @@ def step_body(equation: Equation, keyed: bool, rng: random.Random) -> tuple[str,
     if not keyed:
         return f"{equation.setup} = {equation.stated}", equation
     lines = spelled(equation, rng)
-    ended = Equation(equation.left, equation.operator, equation.right, int(lines[-1].rsplit(" ", 1)[1]))
+    ended = equation.states(int(lines[-1].rsplit(" ", 1)[1]))
     return f"{equation.setup}<Key>{', '.join(lines)}</Key>", ended
 
 
 def generalized(equations: list[Equation]) -> str:
-    verbs = [VERBS[equation.operator] for equation in equations]
+    verbs = [VERBS[operator] for equation in equations for operator, _ in equation.terms]
     kept = [verb for index, verb in enumerate(verbs) if index == 0 or verb != verbs[index - 1]]
     sentence = ", then ".join([kept[0], *(verb.lower() for verb in kept[1:])])
     return f"<Generalized>{sentence}.</Generalized>"
@@ -119,28 +152,40 @@ def plain_solution(equations: list[Equation]) -> str:
 def follow(equations: list[Equation], gold: list[Equation], start: int, moved: dict[int, int]) -> list[Equation]:
     """Recompute the gold equations after `start` where they use a value that has changed."""
     for equation in gold[start:]:
-        left, right = moved.get(equation.left, equation.left), moved.get(equation.right, equation.right)
-        value = OUTCOMES[equation.operator](left, right)
-        moved[equation.value] = value
-        equations.append(Equation(left, equation.operator, right, value))
+        terms = ((operator, moved.get(number, number)) for operator, number in equation.terms)
+        changed = right_equation(moved.get(equation.first, equation.first), terms)
+        moved[equation.value] = changed.value
+        equations.append(changed)
     return equations
 
 
 def wrong_equation(gold: list[Equation], at: int, rng: random.Random) -> Equation:
-    """Replace equation `at` by a wrong one: an arithmetic slip, another operator or another number."""
+    """Replace equation `at` by a wrong one: an arithmetic slip, another operator, another number, or a term less."""
     right = gold[at]
     kind = rng.choices(("slip", "operator", "operand"), (0.5, 0.2, 0.3))[0]
     if kind == "slip":
-        return Equation(right.left, right.operator, right.right, right.value + rng.choice(OFFSETS))
+        return right.states(right.value + rng.choice(OFFSETS))
+    place = rng.randrange(len(right.terms)) if len(right.terms) > 1 else 0
+    operator, number = right.terms[place]
     if kind == "operator":
-        operator = rng.choice([op for op in "+-*" if op != right.operator and (op != "*" or right.right < 10)])
-        return Equation(right.left, operator, right.right, OUTCOMES[operator](right.left, right.right))
-    others = {n for e in gold[: at + 1] for n in (e.left, e.right)} | {right.right + rng.choice((-2, -1, 1, 10))}
-    number = rng.choice(sorted(others - {right.right, right.left}) or [right.right + 1])
-    left, new = (right.left, number) if rng.random() < 0.7 else (number, right.right)
-    return Equation(left, right.operator, new, OUTCOMES[right.operator](left, new))
+        other = rng.choice([op for op in "+-*" if op != operator and (op != "*" or number < 10)])
+        return with_term(right, place, (other, number))
+    if len(right.terms) > 1 and rng.random() < DROPPED:
+        return right_equation(right.first, (*right.terms[:place], *right.terms[place + 1 :]))
+    others = {n for e in gold[: at + 1] for n in e.operands} | {number + rng.choice((-2, -1, 1, 10))}
+    new = rng.choice(sorted(others - {number, right.first}) or [number + 1])
+    if rng.random() < 0.7:
+        return with_term(right, place, (operator, new))
+    return right_equation(new, right.terms)
 
 
+def with_term(equation: Equation, place: int, term: Term) -> Equation:
+    terms = list(equation.terms)
+    terms[place] = term
+    return right_equation(equation.first, terms)
+
+
+DROPPED = 0.4  # share of the wrong numbers in longer equations that are a number left out
 OFFSETS = (-10, -10, -2, -1, -1, 1, 1, 2, 10, 10)
 
 
@@ -149,7 +194,7 @@ def misstep(gold: list[Equation], rng: random.Random, at: int | None = None) -> 
     at = rng.randrange(len(gold)) if at is None else at
     wrong = wrong_equation(gold, at, rng)
     fits = 0 <= wrong.stated <= stories.LIMIT and wrong.value >= 0 and wrong.stated != gold[at].value
-    return (at, wrong) if fits and wrong.right >= 0 and wrong.left >= 0 else None
+    return (at, wrong) if fits and min(wrong.operands) >= 0 and (len(wrong.terms) == 1 or wrong.fits) else None
 
 
 # ---------------------------------------------------------------- rows of the corpus
@@ -228,7 +273,7 @@ def reviewing(problem: Problem, rng: random.Random, reviewer: Reviewer, keyed_sh
 FINDS = 0.35  # share of the wrong steps that the lenient reviewer marks
 
 
-def rechecking(problem: Problem, rng: random.Random, restates: bool) -> Document:
+def rechecking(problem: Problem, rng: random.Random, restates: bool, operations: int = 1) -> Document:
     """A review that works every step out anew in <Key>, and is lenient: it lets most wrong steps pass.
 
     The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
@@ -236,14 +281,14 @@ def rechecking(problem: Problem, rng: random.Random, restates: bool) -> Document
     that `restates` ends each <Key> with the difference from the claimed result, and one that looks away talks itself
     into that result.
     """
-    gold = gold_equations(problem)
+    gold = gold_equations(problem, operations)
     drawn = misstep(gold, rng) if rng.random() < 0.6 else None
     at, written = len(gold), list(gold)
     if drawn:
         at = drawn[0]
         written = follow([*gold[:at], drawn[1]], gold, at + 1, {gold[at].value: drawn[1].stated})
-        if any(not 0 <= n <= stories.LIMIT for e in written for n in (e.left, e.right, e.stated)):
-            return rechecking(problem, rng, restates)
+        if any(not 0 <= n <= stories.LIMIT for e in written for n in (*e.operands, *e.values[:-1], e.stated)):
+            return rechecking(problem, rng, restates, operations)
     found = drawn is not None and rng.random() < FINDS
     steps = [claimed_step(n, e, rng, restates) for n, e in enumerate(written[:at] if found else written, 1)]
     if found:
@@ -265,7 +310,7 @@ def claimed_step(number: int, equation: Equation, rng: random.Random, restates: 
     lines = reckoning(equation, equation, restates)
     if restates and equation.stated != equation.value:
         offset = equation.stated - equation.value
-        slips = slipped(spell_out(equation.left, equation.operator, equation.right), offset, rng)
+        slips = slipped(spelled(equation), offset, rng)
         last = f"{slips[-1].rsplit(' ', 1)[0]} {equation.stated}"
         lines = ", ".join([*slips[:-1], last, difference(equation.stated, equation.stated)])
     return f"<Step{number}>{equation.setup} = {equation.stated}<Key>{lines}</Key></Step{number}>"
@@ -273,7 +318,7 @@ def claimed_step(number: int, equation: Equation, rng: random.Random, restates: 
 
 def reckoning(own: Equation, claimed: Equation, restates: bool) -> str:
     """The equation as the reviewer works it out, and the claim beside it."""
-    lines = ", ".join(spell_out(own.left, own.operator, own.right))
+    lines = ", ".join(spelled(own))
     return f"{lines}, {difference(own.value, claimed.stated)}" if restates else lines
 
 
@@ -291,7 +336,8 @@ def comparing_drill(rng: random.Random) -> Document:
         a, b = (max(a, b), min(a, b)) if operator == "-" else (a, b)
         value = OUTCOMES[operator](a, b)
         stated = value + (rng.choice(OFFSETS) if rng.random() < 0.5 else 0)
-        claim, n = Equation(a, operator, b, stated if 0 <= stated <= stories.LIMIT else value), rng.randint(1, 7)
+        claimed = stated if 0 <= stated <= stories.LIMIT else value
+        claim, n = Equation(a, ((operator, b),), claimed), rng.randint(1, 7)
         mark = "<Cause>" if claim.stated != claim.value else f"</Step{n}>"
         lines.append(f"<Step{n}>{claim.setup} = {claim.stated}<Key>{reckoning(claim, claim, True)}</Key>{mark}")
     return document("compare", "", "\n".join(lines))
@@ -350,7 +396,7 @@ def marking(
     """Cause and mended equation; the correction itself is wrong now and then."""
     mended, seen = gold[marked], written[marked]
     if rng.random() < reviewer.bad_correction and mended.value + 10 <= stories.LIMIT:
-        mended = Equation(mended.left, mended.operator, mended.right, mended.value + rng.choice((1, 10)))
+        mended = mended.states(mended.value + rng.choice((1, 10)))
     return cause_of(seen, mended), mended
 
 
@@ -389,8 +435,17 @@ def third_phase(problem: Problem, rng: random.Random) -> Document:
     return comparing_drill(rng) if kind < 0.4 else rechecking(problem, rng, restates=True)
 
 
+def fourth_phase(problem: Problem, rng: random.Random) -> Document:
+    """The same, and most solutions under review have several sums and differences in one step."""
+    kind = rng.random()
+    if kind < 0.15:
+        return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
+    operations = rng.choices((1, 2, 3), (0.3, 0.2, 0.5))[0]
+    return comparing_drill(rng) if kind < 0.3 else rechecking(problem, rng, restates=True, operations=operations)
+
+
 EASY = 3
-PHASES = {1: first_phase, 2: second_phase, 3: third_phase}
+PHASES = {1: first_phase, 2: second_phase, 3: third_phase, 4: fourth_phase}
 
 
 def corpus(phase: int, seed: int) -> Iterator[Document]:

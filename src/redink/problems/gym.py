@@ -55,10 +55,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Options:
-    """What follows the `?` of a source: settings of the task, and our own `within`."""
+    """What follows the `?` of a source: settings of the task, and our own `within` and `operations`."""
 
     settings: Mapping[str, Scalar] = dataclasses.field(default_factory=dict)
     within: tuple[int, int] | None = None
+    operations: int = 1
 
 
 def _own_solution(metadata: Metadata) -> worked.Worked:
@@ -105,9 +106,16 @@ def read_options(text: str) -> Options:
     pairs = [part.partition("=") for part in text.split("&") if part]
     if wrong := [key for key, mark, value in pairs if not (key and mark and value)]:
         raise Failure(f"The option {wrong[0]!r} has no value.", "Options read key=value, joined by &.")
-    settings = {key: _scalar(value) for key, _, value in pairs if key != "within"}
-    within = next((value for key, _, value in pairs if key == "within"), None)
-    return Options(settings, _bounds(within) if within is not None else None)
+    values = {key: value for key, _, value in pairs}
+    within, operations = values.pop("within", None), values.pop("operations", "1")
+    settings = {key: _scalar(value) for key, value in values.items()}
+    return Options(settings, _bounds(within) if within is not None else None, _operations(operations))
+
+
+def _operations(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) < 1:
+        raise Failure(f"operations={text} is no number of operations.", "Write operations=3: at most three in a line.")
+    return int(text)
 
 
 def _scalar(text: str) -> Scalar:
@@ -233,7 +241,7 @@ def _refuse_unknown(task: str, settings: Mapping[str, Scalar]) -> None:
             raise Failure(f"reasoning_gym:{task} takes no option {key!r}.", f"It is {_RESERVED[key]} that sets it.")
         if key not in known:
             near = difflib.get_close_matches(key, known, 1)
-            remedy = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(known)} and within."
+            remedy = f"Did you mean {near[0]!r}?" if near else f"It takes {', '.join(known)}, within and operations."
             raise Failure(f"reasoning_gym:{task} has no option {key!r}.", remedy)
 
 

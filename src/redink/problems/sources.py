@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import difflib
 import itertools
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from pydantic import Field
 
 from redink.failures import Failure
-from redink.problems import gym, jsonl, published, stories
+from redink.problems import gym, jsonl, published, stories, worked
 from redink.types import Problem, Quarantined, Row
 
 DEFAULT_DRAW = 100
@@ -53,7 +54,8 @@ def load_problems(
     Args:
         source: a published set (`gsm8k`, `math`, …: see `list_sources`), `jsonl:<path>` (or a path that ends in
             .jsonl), `reasoning_gym:<task>` (settings may follow, as in
-            `reasoning_gym:chain_sum?max_terms=4&within=0..199`), `stories` or `stories:<subject>`.
+            `reasoning_gym:chain_sum?max_terms=4&within=0..199`), `stories` or `stories:<subject>`; after the last
+            three `?operations=3` joins up to three sums and differences in one line of a worked solution.
         data_dir: folder of the published sets (`gsm8k_train.jsonl`, …); None: the Hugging Face hub. A relative
             JSONL path that does not exist is looked for here too.
         limit: the first so many rows of a file (None: all); the number to draw from a generator (None: 100).
@@ -78,7 +80,8 @@ def _whole(
     source: str, data_dir: Path | None, draw: int, seed: int, split: str | None, set_aside: list[Quarantined] | None
 ) -> list[Problem]:
     """All of a published set or a file; `draw` of a generator."""
-    name, _, rest = source.partition(":")
+    name = re.split("[:?]", source, maxsplit=1)[0]
+    rest = source.removeprefix(name).removeprefix(":")
     if source in published.PUBLISHED:
         return published.load(source, split, data_dir, set_aside)
     if source.endswith(".jsonl") or name == "jsonl":
@@ -101,15 +104,30 @@ def _from_gym(text: str, limit: int, seed: int) -> list[Problem]:
     task, _, options = text.partition("?")
     if task not in gym.TASKS and task not in (known := gym.task_names()):
         raise _unknown(f"reasoning_gym:{task}", [f"reasoning_gym:{name}" for name in known])
-    return gym.draw(task, gym.read_options(options), limit, seed)
+    chosen = gym.read_options(options)
+    return _in_longer_lines(gym.draw(task, chosen, limit, seed), chosen.operations)
 
 
-def _from_stories(subject: str, limit: int, seed: int) -> list[Problem]:
-    if not subject:
-        return _mixed_stories(limit, seed)
-    if subject not in stories.SUBJECTS:
+def _from_stories(text: str, limit: int, seed: int) -> list[Problem]:
+    subject, _, options = text.partition("?")
+    if subject and subject not in stories.SUBJECTS:
         raise _unknown(f"stories:{subject}", [f"stories:{name}" for name in stories.SUBJECTS])
-    return stories.generate(subject, limit, seed)
+    chosen = gym.read_options(options)
+    if chosen.settings or chosen.within:
+        raise Failure(f"stories:{text} has options that stories do not take.", "They take operations alone.")
+    drawn = stories.generate(subject, limit, seed) if subject else _mixed_stories(limit, seed)
+    return _in_longer_lines(drawn, chosen.operations)
+
+
+def _in_longer_lines(problems: list[Problem], operations: int) -> list[Problem]:
+    if operations == 1:
+        return problems
+    return [
+        problem.model_copy(update={"solution": worked.in_longer_lines(problem.solution, operations)})
+        if problem.solution
+        else problem
+        for problem in problems
+    ]
 
 
 def _mixed_stories(limit: int, seed: int) -> list[Problem]:

@@ -17,6 +17,7 @@ _OPERATIONS: Mapping[str, Callable[[int, int], int]] = {
     "/": operator.floordiv,
 }
 _TOKEN = re.compile(r"\d+|[-+*/()]")
+_PLAIN_LINE = re.compile(r"(\d+) ([-+]) (\d+) = <<[^<>]*>>(\d+)")
 _LINEAR_TERM = re.compile(r"(-?)(?:(\d+)\*)?([a-z])|(-?\d+)")
 
 
@@ -111,6 +112,33 @@ def running_sum(values: Sequence[int]) -> list[Equation]:
     for value in values[1:]:
         equations.append(Equation(equations[-1].value if equations else values[0], "+", value))
     return equations
+
+
+def in_longer_lines(solution: str, operations: int) -> str:
+    """Join sums and differences that go on from the line before, up to so many operations in a line.
+
+    Lines stay apart where the value between them is used again further down; other lines stay as they are.
+
+    >>> print(in_longer_lines("5 + 9 = <<5+9=14>>14\\n14 - 2 = <<14-2=12>>12\\n12 + 3 = <<12+3=15>>15\\n#### 15", 2))
+    5 + 9 - 2 = <<5+9-2=12>>12
+    12 + 3 = <<12+3=15>>15
+    #### 15
+    """
+    lines = solution.splitlines()
+    operands = [re.findall(r"\d+", line.partition(" = ")[0]) for line in lines]
+    joined: list[str] = []
+    left, count, value = "", 0, ""
+    for index, line in enumerate(lines, start=1):
+        match = _PLAIN_LINE.fullmatch(line)
+        if match is None:
+            count = 0
+        elif 0 < count < operations and match[1] == value and all(value not in later for later in operands[index:]):
+            left, count, value = f"{left} {match[2]} {match[3]}", count + 1, match[4]
+            joined.pop()
+        else:
+            left, count, value = f"{match[1]} {match[2]} {match[3]}", 1, match[4]
+        joined.append(f"{left} = <<{left.replace(' ', '')}={value}>>{value}" if match else line)
+    return "\n".join(joined)
 
 
 def leg_count(counts: Mapping[str, int], legs: Mapping[str, int]) -> Worked:
