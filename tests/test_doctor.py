@@ -64,16 +64,16 @@ def test_an_accelerator_is_welcome_but_not_needed(monkeypatch: pytest.MonkeyPatc
     assert found()["GPU"] == Finding(part="GPU", found=said, ok=gpu, needed=False)
 
 
-@pytest.mark.parametrize(("there", "said"), [(True, "ready"), (False, "the installation is incomplete")])
-def test_the_bundled_student_is_looked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool, said: str
+@pytest.mark.parametrize(("missing", "said"), [(None, "ready"), ("qwen2", "the installation is incomplete")])
+def test_the_bundled_students_are_looked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, missing: str | None, said: str
 ) -> None:
-    weights = tmp_path / "assets" / "student" / "model.safetensors"
-    weights.parent.mkdir(parents=True)
-    if there:
+    for name in {"llama", "qwen2", "gemma3"} - {missing}:
+        weights = tmp_path / "assets" / "students" / name / "model.safetensors"
+        weights.parent.mkdir(parents=True)
         weights.write_bytes(b"")
-    monkeypatch.setattr(doctor, "__file__", str(tmp_path / "doctor.py"))
-    assert found()["bundled student"] == Finding(part="bundled student", found=said, ok=there, needed=True)
+    monkeypatch.setattr("redink.models.bundled.resources.files", lambda package: tmp_path)
+    assert found()["bundled students"] == Finding(part="bundled students", found=said, ok=missing is None, needed=True)
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pathlib import Path
 from pydantic import Field
 
 from redink.failures import MissingModel
+from redink.models.bundled import ARCHITECTURES, bundled_folder
 from redink.models.smollm2 import smollm2_folder
 from redink.types import Row
 
@@ -53,9 +54,8 @@ def _accelerator() -> Finding:
 
 
 def _bundled() -> Finding:
-    folder = Path(__file__).parent / "assets" / "student"
-    there = (folder / "model.safetensors").exists()
-    return Finding(part="bundled student", found="ready" if there else "the installation is incomplete", ok=there)
+    there = all((bundled_folder(name) / "model.safetensors").exists() for name in ARCHITECTURES)
+    return Finding(part="bundled students", found="ready" if there else "the installation is incomplete", ok=there)
 
 
 def _smollm2() -> Finding:

@@ -123,7 +123,9 @@ def test_options_are_scalars_or_text() -> None:
     ("source", "message"),
     [
         ("chain_sum?min_termz=3", "no option 'min_termz'. Did you mean 'min_terms'?"),
-        ("products?colour=3", "It takes min_terms, max_terms, min_digits, max_digits, allow_negation and within."),
+        ("products?colour=3", "max_digits, allow_negation, within and operations."),
+        ("chain_sum?operations=0", "operations=0 is no number of operations. Write operations=3"),
+        ("chain_sum?operations=two", "operations=two is no number of operations."),
         ("chain_sum?seed=3", "the seed of the run that sets it"),
         ("chain_sum?size=3", "the limit that sets it"),
         ("chain_sum?min_terms=9", "refuses its options: max_terms must be >= min_terms."),

@@ -1,13 +1,14 @@
 """Worked solutions by rule: each line true, each in its order, the last one the answer."""
 
+import re
 from fractions import Fraction
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from redink.failures import Unteachable
-from redink.problems import worked
+from redink.failures import Failure, Unteachable
+from redink.problems import load_problems, worked
 
 
 def steps(solution: str) -> list[str]:
@@ -150,3 +151,47 @@ def test_last_angle_by_hand() -> None:
     found = worked.last_angle(4, [90, 80, 70])
     assert steps(found.solution) == ["4-2=2", "2*180=360", "90+80=170", "170+70=240", "360-240=120"]
     assert found.answer == "120"
+
+
+@pytest.mark.parametrize(
+    ("lines", "operations", "expected"),
+    [
+        (["5+9=14", "14-2=12", "12+3=15"], 3, ["5+9-2+3=15"]),
+        (["5+9=14", "14-2=12", "12+3=15"], 2, ["5+9-2=12", "12+3=15"]),
+        (["5+9=14", "14-2=12", "12+3=15"], 1, ["5+9=14", "14-2=12", "12+3=15"]),
+        (["4*5=20", "20-3=17", "17+9=26"], 3, ["4*5=20", "20-3+9=26"]),  # products stay apart
+        (["8-2=6", "8-6=2", "6+1=7"], 3, ["8-2=6", "8-6=2", "6+1=7"]),  # no line goes on from the one before
+        (["8-2=6", "6+5=11", "8+6=14"], 3, ["8-2=6", "6+5=11", "8+6=14"]),  # 6 is used again
+    ],
+)
+def test_sums_that_go_on_are_joined(lines: list[str], operations: int, expected: list[str]) -> None:
+    def written(line: str) -> str:
+        left, _, value = line.partition("=")
+        return f"{' '.join(re.findall(r'[0-9]+|[-+*]', left))} = <<{line}>>{value}"
+
+    solution = "\n".join(map(written, lines))
+    assert worked.in_longer_lines(solution, operations).splitlines() == list(map(written, expected))
+
+
+@pytest.mark.parametrize("source", ["stories", "reasoning_gym:chain_sum?min_terms=2&max_terms=6&within=0..199"])
+@pytest.mark.parametrize("operations", [2, 3, 5])
+def test_joined_lines_hold_and_come_to_the_same(source: str, operations: int) -> None:
+    mark = "&" if "?" in source else "?"
+    plain = load_problems(source, limit=200, seed=5)
+    joined = load_problems(f"{source}{mark}operations={operations}", limit=200, seed=5)
+    shorter = 0
+    for one, other in zip(plain, joined, strict=True):
+        assert one == other.model_copy(update={"solution": one.solution})
+        equations = re.findall(r"([-+*0-9 ]+) = <<([^<>]+)=\d+>>(\d+)", other.solution or "")
+        assert all(eval(left) == eval(inside) == int(value) for left, inside, value in equations)
+        assert all(len(re.findall(r"[-+*]", left)) <= operations for left, _, _ in equations)
+        assert equations[-1][2] == one.answer
+        numbers = lambda text: sorted(re.findall(r" [-+*] \d+", text or ""))  # noqa: E731
+        assert numbers(one.solution) == numbers(other.solution)
+        shorter += len(equations) < (one.solution or "").count("<<")
+    assert shorter > 100
+
+
+def test_stories_take_no_other_option() -> None:
+    with pytest.raises(Failure, match="They take operations alone"):
+        load_problems("stories:ledger?within=0..9")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from redink.models.student import BUNDLED, SMOLLM2, Student
+from redink.models.bundled import NAMED
+from redink.models.student import Student
 
 
 class Shelf:
@@ -35,4 +36,4 @@ def placed(name: str) -> str:
     ('bundled', 'no-such-folder/model')
     """
     folder = Path(name).expanduser()
-    return str(folder.absolute()) if name not in {BUNDLED, SMOLLM2} and folder.is_dir() else name
+    return str(folder.absolute()) if name not in NAMED and folder.is_dir() else name

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from importlib import resources
 from pathlib import Path
 from random import Random
 from typing import Any, Literal, Protocol
@@ -17,13 +15,13 @@ from jinja2 import TemplateError
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerBase
 
 from redink.failures import MissingModel
+from redink.models.bundled import ARCHITECTURES, BUNDLED, SMOLLM2, bundled_folder
 from redink.models.chat import Message
 from redink.models.decoding import Choice, Strand, decode, decodes
 from redink.models.smollm2 import smollm2_folder
 from redink.models.tokenizers import load_tokenizer
 from redink.progress import Advance, quiet
 
-BUNDLED, SMOLLM2 = "bundled", "smollm2"
 SPLIT_DIFFERENTLY = 16
 """Tokens by which a stop string in a reply may be longer than by itself."""
 Job = tuple[int, int]
@@ -88,14 +86,12 @@ class Student:
 
     @classmethod
     def load(cls, name: str) -> Student:
-        """Load `bundled`, `smollm2`, a local folder or a hub id, in safetensors, without remote code.
+        """Load one of `bundled.NAMED`, a local folder or a hub id, in safetensors, without remote code.
 
         Raises `MissingModel` if there is no such model, it is not a causal language model in safetensors,
         or its weights do not fit its configuration.
         """
-        with ExitStack() as stack:
-            folder = _folder_of(name, stack)
-            tokenizer, model = _load(name, folder)
+        tokenizer, model = _load(name, _folder_of(name))
         if tokenizer.pad_token_id is None:
             tokenizer.pad_token = tokenizer.eos_token
         tokenizer.padding_side = "left"
@@ -262,9 +258,9 @@ def derived_seed(*parts: object) -> int:
     return int.from_bytes(digest[:4], "big") & 0x7FFFFFFF
 
 
-def _folder_of(name: str, stack: ExitStack) -> str:
-    if name == BUNDLED:
-        return str(stack.enter_context(resources.as_file(resources.files("redink") / "assets" / "student")))
+def _folder_of(name: str) -> str:
+    if name in ARCHITECTURES:
+        return str(bundled_folder(name))
     if name == SMOLLM2:
         return str(smollm2_folder())
     looks_local = name.startswith((".", "/", "~")) or Path(name).exists() or name.count("/") != 1

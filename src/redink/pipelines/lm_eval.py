@@ -12,7 +12,6 @@ import json
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from importlib import resources
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,8 @@ from redink.answers.checkers import Checker, checker_of
 from redink.answers.rewards import verdicts_of
 from redink.evaluation.statistics import Estimate, clustered_proportion
 from redink.failures import BadInput, Failure, MissingModel
+from redink.models.bundled import ARCHITECTURES, SMOLLM2, bundled_folder
 from redink.models.smollm2 import smollm2_folder
-from redink.models.student import BUNDLED, SMOLLM2
 from redink.pipelines.tables import Table, percent
 from redink.problems import fingerprint
 from redink.prompts import Prompt
@@ -142,8 +141,8 @@ def write_task(
 
 def pretrained_of(student: str) -> str:
     """Where lm_eval finds a student: the folder of a bundled one, else the name itself."""
-    if student == BUNDLED:
-        return str(resources.files("redink") / "assets" / "student")
+    if student in ARCHITECTURES:
+        return str(bundled_folder(student))
     return str(smollm2_folder()) if student == SMOLLM2 else student
 
 

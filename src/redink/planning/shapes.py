@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 from redink.failures import BadInput, Failure, MissingModel
+from redink.models.bundled import ARCHITECTURES, SMOLLM2, bundled_folder
 from redink.models.smollm2 import smollm2_folder
-from redink.models.student import BUNDLED, SMOLLM2
 
 FORM = "layers=28,hidden=3584,feed_forward=18944,heads=28,kv_heads=4,vocab=152064,tied=false"
 _SUFFIXES = ("-instruct", "-chat", "-base", "-rl", "-it", "-hf")
@@ -145,8 +144,8 @@ def family(student: str) -> str:
 
 def folder_of(student: str) -> Path | None:
     """The folder of a student that lies on this disk: bundled, fetched, local, or in the hub's cache."""
-    if student == BUNDLED:
-        return Path(str(resources.files("redink") / "assets" / "student"))
+    if student in ARCHITECTURES:
+        return bundled_folder(student)
     if student == SMOLLM2:
         try:
             return Path(smollm2_folder())

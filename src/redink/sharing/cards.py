@@ -11,14 +11,14 @@ from huggingface_hub import DatasetCardData, EvalResult, ModelCardData
 from huggingface_hub.repocard_data import CardData
 
 from redink.evaluation.panel import Panel
-from redink.models.student import BUNDLED, SMOLLM2
+from redink.models.bundled import ARCHITECTURES, NAMED, SMOLLM2
 from redink.pipelines.results import main_table
 from redink.pipelines.tables import as_markdown
 from redink.recipe import Recipe
 from redink.sharing.runs import SharedRun, is_local, public_name
 from redink.types import StageCounts
 
-LICENCES = {BUNDLED: "apache-2.0", SMOLLM2: "apache-2.0"}
+LICENCES = dict.fromkeys(NAMED, "apache-2.0")
 HUB_IDS = {SMOLLM2: "HuggingFaceTB/SmolLM2-135M-Instruct"}
 PAPERS = {
     "SuperCorrect": "https://arxiv.org/abs/2410.09008",
@@ -48,7 +48,7 @@ class ModelOrigin:
 
 def hub_id(student: str) -> str | None:
     """The id on the hub of a student, None for one that is on no hub."""
-    return HUB_IDS.get(student) or (None if student == BUNDLED or is_local(student) else student)
+    return HUB_IDS.get(student) or (None if student in ARCHITECTURES or is_local(student) else student)
 
 
 def adapter_base(origin: ModelOrigin) -> str | None:
@@ -214,7 +214,7 @@ def _limits(recipe: Recipe) -> str:
         "Self-correction can break right answers (r→w above); no oracle tells it when to stop.",
         "It is a model of mathematical reasoning; nothing was done, or measured, for safety in other uses.",
     ]
-    if recipe.student == BUNDLED:
+    if recipe.student in ARCHITECTURES:
         lines.append(
             "The base is a model of under a million parameters for short story problems with small numbers: it shows "
             "the method at small scale, and no figure of it stands for the paper's."

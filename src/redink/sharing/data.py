@@ -24,8 +24,8 @@ from transformers import AutoTokenizer
 
 from redink.failures import Failure
 from redink.markup import render_thought, render_trace
+from redink.models.bundled import ARCHITECTURES, SMOLLM2
 from redink.models.smollm2 import smollm2_folder
-from redink.models.student import BUNDLED, SMOLLM2
 from redink.rows import unwritable, write_text, writing
 from redink.sharing.cards import dataset_card
 from redink.sharing.lessons import KINDS, Judged, Lesson, Preferred, RunRow, What, lessons_of, run_rows
@@ -188,9 +188,9 @@ def plain_renderer(run: SharedRun, style: Style) -> Render:
 
 
 def _tokenizer(run: SharedRun) -> Any:
-    """The tokenizer of the run's students; None for the bundled one before it has been trained."""
+    """The tokenizer of the run's students; None for a bundled one before it has been trained."""
     trained, student = run.models(), run.recipe.student
-    if not trained and student == BUNDLED:
+    if not trained and student in ARCHITECTURES:
         return None
     name = run.folder / trained[-1] if trained else smollm2_folder() if student == SMOLLM2 else student
     try:

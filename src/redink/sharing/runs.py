@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from redink.failures import Failure
-from redink.models.student import BUNDLED, SMOLLM2
+from redink.models.bundled import NAMED
 from redink.pipelines.methods import models_of
 from redink.pipelines.results import Results, read_results
 from redink.recipe import EvaluationRecipe, Recipe, kept_recipe
@@ -119,7 +119,7 @@ def public_name(name: str) -> str:
 def is_local(student: str) -> bool:
     """Whether a student is a folder, as `Student.load` tells it from a hub id."""
     looks = student.startswith((".", "/", "~")) or Path(student).exists() or student.count("/") != 1
-    return student not in {BUNDLED, SMOLLM2} and looks
+    return student not in NAMED and looks
 
 
 def free_folder(out: Path) -> Path:

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from redink.failures import Failure, MissingModel, ReplyFailure
+from redink.models.bundled import NAMED
 from redink.models.chat import ChatRequest, Reply, Usage
-from redink.models.student import BUNDLED, SMOLLM2, conversation_ids
+from redink.models.student import conversation_ids
 from redink.solving.backends import UNWATCHED, Watch, streamed
 
 
@@ -21,7 +22,7 @@ class VllmBackend:
 
         Raises `Failure` where vLLM is not installed, `MissingModel` if it cannot load the model.
         """
-        if name in (BUNDLED, SMOLLM2):
+        if name in NAMED:
             raise MissingModel(
                 f"vLLM does not load {name!r} by that name.", "Name a folder, or --backend transformers."
             )
