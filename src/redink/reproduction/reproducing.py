@@ -129,27 +129,29 @@ def overview(plan: Plan) -> Table:
 def costs(plan: Plan) -> Table:
     """What each arm would take, by `redink plan`, for one seed and without what it takes over."""
     jobs = [job for job in plan.jobs if job.seed == plan.seeds[0] and job.kind == "run"]
+    rows, remarks = zip(*map(_cost, jobs), strict=True) if jobs else ((), ())
+    students = ", ".join(dict.fromkeys(job.recipe.student for job in jobs))
+    note = f"Expected, by `redink plan`; what an arm takes over from another is not taken off. Students: {students}."
     return Table(
         title=f"What each arm takes, for one of {len(plan.seeds)} seeds",
-        columns=(
-            "arm", "student", "calls", "tokens in", "tokens out", "USD", "hours", "GPU hours", "GB on disk", "warnings",
-        ),
-        rows=tuple(_cost(job) for job in jobs),
-        note="Expected, by `redink plan`; what an arm takes over from another is not taken off.",
-    )  # fmt: skip
+        columns=("arm", "calls", "M tokens in", "M out", "USD", "GPU hours", "GB"),
+        rows=rows,
+        note=" ".join([note, *filter(None, remarks)]),
+    )
 
 
-def _cost(job: Job) -> tuple[str, ...]:
+def _cost(job: Job) -> tuple[tuple[str, ...], str]:
+    """The row of an arm, and what there is to remark on it."""
     try:
         plan = plan_recipe(job.recipe)
     except Failure as failure:
-        return (job.arm, job.recipe.student, *["–"] * 7, str(failure))
+        return (job.arm, *["–"] * 6), f"{job.arm}: {failure}"
     bought = [work for work in plan.work if work.calls]
-    tokens = [f"{sum(getattr(work, name) for work in bought):,}" for name in ("tokens_in", "tokens_out")]
-    usd = "no price" if plan.usd is None else f"{plan.usd:,.0f}"
-    sizes = [f"{size:,.1f}" for size in (plan.seconds / 3600, plan.gpu_hours, plan.disk / 1e9)]
-    warnings = "; ".join(plan.warnings) or "–"
-    return (job.arm, job.recipe.student, f"{plan.calls:,}", *tokens, usd, *sizes, warnings)
+    tokens = [f"{sum(getattr(work, name) for work in bought) / 1e6:,.1f}" for name in ("tokens_in", "tokens_out")]
+    usd = "–" if plan.usd is None else f"{plan.usd:,.0f}"
+    sizes = [f"{size:,.1f}" for size in (plan.gpu_hours, plan.disk / 1e9)]
+    warnings = f"{job.arm}: {'; '.join(plan.warnings)}" if plan.warnings else ""
+    return (job.arm, f"{plan.calls:,}", *tokens, usd, *sizes), warnings
 
 
 def _what(job: Job) -> str:
