@@ -251,7 +251,8 @@ class Workshop:
     def replayed(self, lessons: int) -> list[Lesson]:
         """The base student's own greedy reviews of its own or gold solutions, `hsft.replay` of them for each lesson.
 
-        So that a small student does not forget how to review; not in the papers.
+        So that a small student does not forget how to review; not in the papers. A review that is cut short, or that
+        breaks a right solution, is left out.
         """
         count = round(self.recipe.hsft.replay * lessons)
         if not count:
@@ -263,7 +264,7 @@ class Workshop:
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
             for problem, written, row in zip(problems, attempts, reviews, strict=True)
-            if row.text and not row.truncated
+            if row.text and not row.truncated and not _breaks(row, written)
         ]
 
     def supervised(self, model: str, lessons: Callable[[], Sequence[Lesson]]) -> None:
@@ -319,6 +320,10 @@ def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:
         if row.verdict.outcome != "right" and new and len(held) < per_problem:
             held.append(row)
     return [row for held in kept.values() for row in held]
+
+
+def _breaks(review: OwnCorrection, written: Attempt) -> bool:
+    return written.verdict.outcome == "right" and (review.error is not None or review.verdict.outcome != "right")
 
 
 def with_gold(problems: Sequence[Problem], attempts: Sequence[Attempt], share: float) -> list[Attempt]:
