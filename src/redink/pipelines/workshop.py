@@ -322,7 +322,7 @@ def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:
     return [row for held in kept.values() for row in held]
 
 
-def _breaks(review: OwnCorrection, written: Attempt) -> bool:
+def _breaks(review: Review, written: Attempt) -> bool:
     return written.verdict.outcome == "right" and (review.error is not None or review.verdict.outcome != "right")
 
 
