@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from stand_ins import ATTEMPT
 
-from redink.pipelines.workshop import gold_attempt, with_gold
-from redink.types import Problem
+from redink.pipelines.workshop import breaks, gold_attempt, with_gold
+from redink.types import LocatedError, Problem, Review, Verdict
 
 SOLVED = [Problem(id=f"p{n}", question="?", answer="5", solution="2 + 3 = <<2+3=5>>5") for n in range(8)]
 OWN = [ATTEMPT.model_copy(update={"problem_id": problem.id}) for problem in SOLVED]
@@ -29,3 +29,24 @@ def test_without_a_gold_solution_the_students_own_stays():
 def test_a_gold_solution_reads_as_a_right_attempt():
     made = gold_attempt(SOLVED[0])
     assert (made.verdict.right, made.answer, [step.text for step in made.steps]) == (True, "5", ["2 + 3 = 5"])
+
+
+MARKED = LocatedError(step=1, cause="2 + 3 = 6, not 5", correction="2 + 3 = 6")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "error", "broken"),
+    [
+        ("right", "right", None, False),
+        ("right", "wrong", None, True),
+        ("right", "ungradable", None, True),
+        ("right", "right", MARKED, True),
+        ("wrong", "wrong", None, False),
+        ("wrong", "wrong", MARKED, False),
+        ("wrong", "right", MARKED, False),
+    ],
+)
+def test_a_review_breaks_what_was_right_only(before, after, error, broken):
+    written = ATTEMPT.model_copy(update={"verdict": Verdict(outcome=before)})
+    review = Review(problem_id="p0", text="…", error=error, answer="5", verdict=Verdict(outcome=after))
+    assert breaks(review, written) is broken

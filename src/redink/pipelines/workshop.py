@@ -264,7 +264,7 @@ class Workshop:
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
             for problem, written, row in zip(problems, attempts, reviews, strict=True)
-            if row.text and not row.truncated and not _breaks(row, written)
+            if row.text and not row.truncated and not breaks(row, written)
         ]
 
     def supervised(self, model: str, lessons: Callable[[], Sequence[Lesson]]) -> None:
@@ -322,8 +322,9 @@ def first_wrong(attempts: Sequence[Attempt], per_problem: int) -> list[Attempt]:
     return [row for held in kept.values() for row in held]
 
 
-def _breaks(review: Review, written: Attempt) -> bool:
-    return written.verdict.outcome == "right" and (review.error is not None or review.verdict.outcome != "right")
+def breaks(review: Review, written: Attempt) -> bool:
+    """Whether a review finds fault with a right solution, or gives up its answer."""
+    return written.verdict.right and (review.error is not None or not review.verdict.right)
 
 
 def with_gold(problems: Sequence[Problem], attempts: Sequence[Attempt], share: float) -> list[Attempt]:
