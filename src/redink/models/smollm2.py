@@ -18,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from safetensors import SafetensorError
+from tokenizers import Tokenizer, pre_tokenizers
 
 from redink.failures import Failure, MissingModel
 
@@ -110,6 +111,7 @@ def _convert(gguf: Path, target: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name)
+    split_digits(tokenizer.backend_tokenizer)
     model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name)
     if hasattr(model.config, "quantization_config"):
         del model.config.quantization_config
@@ -119,3 +121,9 @@ def _convert(gguf: Path, target: Path) -> None:
     model.save_pretrained(part)
     tokenizer.save_pretrained(part)
     part.replace(target)
+
+
+def split_digits(tokenizer: Tokenizer) -> None:
+    """Split numbers into digits before the byte-level split, as the model was trained; transformers leaves it out."""
+    digits, levels = pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([digits, levels])
