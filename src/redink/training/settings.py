@@ -63,6 +63,13 @@ class HSFTSettings(TrainSettings):
         description="Not in the paper. Share of the replayed reviews that are of gold solutions; the student's own may "
         "all be short.",
     )
+    replay_missteps: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Not in the paper. Share of these gold solutions in which one step is made wrong, so that length "
+        "does not come to mean right.",
+    )
 
 
 class CrossDPOSettings(TrainSettings):
