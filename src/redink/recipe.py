@@ -195,6 +195,14 @@ class ReflexionRecipe(Row):
     max_new_tokens: int = Field(256, ge=1, description="Longest reflection.")
 
 
+class StoreRecipe(Row):
+    """`redink reproduce`, arms of kind "store": how a store of thoughts is measured. No other command looks at it."""
+
+    problems: int = Field(0, ge=0, description="The first so many evaluation problems of the arm; 0: all.")
+    thoughts: int = Field(3, ge=1, description="Thoughts that each question is shown at most.")
+    rounds: int = Field(1, ge=0, description="Rounds of self-correction at most.")
+
+
 class BudgetRecipe(Row):
     """What a run may cost."""
 
@@ -226,6 +234,12 @@ class PlanLengths(Row):
     solution: float = Field(420, gt=0, description="A solution in hierarchical form.")
     shown: float = Field(420, gt=0, description="A solution as reviewers see it (shorter with review.results_only).")
     base_review: float = Field(500, gt=0, description="A review by the base student.")
+    gold_review: float = Field(
+        0,
+        ge=0,
+        description="A review of a gold solution by the base student (hsft.replay_gold); 0: as much longer than "
+        "base_review as plain_chain is than base_solution.",
+    )
     review: float = Field(500, gt=0, description="A review by a student that was taught.")
     alarm: float = Field(450, gt=0, description="The same of a right solution (pairs.confirmations).")
     trace: float = Field(520, gt=0, description="A teacher's correction trace.")
@@ -233,7 +247,7 @@ class PlanLengths(Row):
     chosen: float = Field(150, gt=0, description="The teacher's step with cause and correction.")
     rejected: float = Field(150, gt=0, description="The student's own such step.")
     given_step: float = Field(120, gt=0, description="The student's own such step in the evaluation (greedy).")
-    step: float = Field(90, gt=0, description="A plain step (Step-DPO).")
+    step: float = Field(90, gt=0, description="A plain step (Step-DPO, and at right steps: pairs.counterparts).")
     reflection: float = Field(150, gt=0, description="A reflection (Reflexion).")
     verdict: float = Field(60, gt=0, description="An inspector's verdict and remarks.")
     reasoning: float = Field(0, ge=0, description="Hidden reasoning that a chat model bills for each reply.")
@@ -251,6 +265,7 @@ class PlanShares(Row):
     located: float = Field(0.85, ge=0, le=1, description="Wrong solutions whose first wrong step is marked.")
     pairs: float = Field(0.85, ge=0, le=1, description="Corrections that the student's own side loses to.")
     false_alarms: float = Field(0.1, ge=0, le=1, description="Reviews of right solutions that become pairs.")
+    counterparts: float = Field(0.99, ge=0, le=1, description="Alarms that were made at right steps that do.")
     solution_pairs: float = Field(0.98, ge=0, le=1, description="Wrong solutions with a right one beside them (DPO).")
     exposed: float = Field(0.6, ge=0, le=1, description="Problems at which the student errs at least once (ORION).")
     errors_shown: float = Field(1.0, ge=1, description="Errors shown per such problem (ORION).")
@@ -364,6 +379,9 @@ class Recipe(RunRecipe):
     refinement: RefinementRecipe = Field(default_factory=RefinementRecipe)
     reflexion: ReflexionRecipe = Field(default_factory=ReflexionRecipe)
     evaluation: RepeatsRecipe = Field(default_factory=RepeatsRecipe)
+    store: StoreRecipe = Field(
+        default_factory=StoreRecipe, description="How `redink reproduce` measures a store of thoughts."
+    )
     plan: PlanRecipe = Field(default_factory=PlanRecipe, description="What `redink plan` assumes; see docs/plan.md.")
 
     @field_validator("style")

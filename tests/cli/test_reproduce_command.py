@@ -60,4 +60,4 @@ def test_tables_of_nothing_say_so(
 
 def test_items_by_name_once_each() -> None:
     assert [item.name for item in items_of(["table2", "table1", "table2"])] == ["table2", "table1"]
-    assert len(items_of(["table1", "all"])) == 14
+    assert len(items_of(["table1", "all"])) == 15

@@ -62,6 +62,56 @@ def test_rows_of_supercorrect_by_hand() -> None:
     assert rows["evaluate.cross_dpo.corrections"] == (20, 15)
 
 
+def test_counterparts_by_hand() -> None:
+    """As many right attempts as corrections, 120; half of the other steps of a right solution stand before any of its
+    steps, and half of the step itself is begun: (90 − 20)/2 = 35 and 10 tokens.
+    """
+    lengths = {"step": 20, "alarm": 90, "rejected": 30, "chosen": 40, "prefix": 50, "question": 5, "shown": 15}
+    plan = {"hardware": "cpu:2", "shares": {**SHARES, "counterparts": 0.9}, "lengths": lengths}
+    without, made = (
+        work_of(plan_recipe(recipe(pairs={"counterparts": on}, cross_dpo={"epochs": 1}, plan=plan)))
+        for on in (False, True)
+    )
+    assert set(made) - set(without) == {"made_alarms", "counterparts"}
+    assert (made["made_alarms"].rows, made["made_alarms"].tokens_out, made["made_alarms"].calls) == (120, 120 * 30, 0)
+    own = made["own_corrections"]  # the same prompt, with 50 tokens of steps before
+    assert own.tokens_in - made["made_alarms"].tokens_in == 120 * (50 - 35 - 10)
+    assert (made["counterparts"].rows, made["counterparts"].out) == (120, 108)
+    assert (without["cross_dpo"].rows, made["cross_dpo"].rows) == (96, 96 + 108)
+    asked = own.tokens_in / 120 - 50
+    assert without["cross_dpo"].tokens_in == 96 * (asked + 50 + 40 + 30)
+    assert made["cross_dpo"].tokens_in - without["cross_dpo"].tokens_in == 108 * (asked + 35 + 20 + 10 + 30)
+    assert sum(work.calls for work in made.values()) == 0, "no teacher is asked"
+
+
+def test_counterparts_are_no_more_than_right_attempts_and_come_in_every_round() -> None:
+    plan = {"hardware": "cpu:2", "shares": {**SHARES, "sampled_right": 0.1}}
+    work = work_of(plan_recipe(recipe(pairs={"counterparts": True}, rounds=2, plan=plan)))
+    assert (work["corrections"].out, work["made_alarms"].rows) == (270, 40)
+    assert work["round2.made_alarms"].rows == 20
+    assert work["round2.counterparts"].rows == 20
+
+
+@pytest.mark.parametrize("gold", [{"gold_review": 100}, {"base_solution": 10}])
+def test_replayed_gold_solutions_change_lengths_not_rows(gold: dict[str, float]) -> None:
+    """Of 450 reviews a fifth is of golds: 5 tokens shorter to read, 60 longer to write, which HSFT reads twice.
+
+    Where it is not known how long they are: 40 · 25/10 = 100, as the golds are longer than what the base writes.
+    """
+    lengths = {"shown": 30, "plain_chain": 25, "base_review": 40, **gold}
+    own, mixed = (
+        work_of(plan_recipe(recipe(
+            hsft={"replay": 0.5, "replay_gold": share, "epochs": 2},
+            plan={"hardware": "cpu:2", "shares": SHARES, "lengths": lengths},
+        )))
+        for share in (0.0, 0.2)
+    )  # fmt: skip
+    assert {stage: work.rows for stage, work in own.items()} == {stage: work.rows for stage, work in mixed.items()}
+    assert mixed["replay.reviews"].tokens_out - own["replay.reviews"].tokens_out == 90 * 60
+    assert mixed["replay.reviews"].tokens_in - own["replay.reviews"].tokens_in == 90 * -5
+    assert mixed["hsft"].tokens_in - own["hsft"].tokens_in == 2 * 90 * (60 - 5)
+
+
 def test_replayed_reviews_are_sampled_and_learnt() -> None:
     work = work_of(plan_recipe(recipe(hsft={"replay": 0.5, "batch_size": 10, "epochs": 2})))
     assert (work["replay.attempts"].rows, work["replay.reviews"].rows, work["hsft"].rows) == (450, 450, 1350)
@@ -260,6 +310,22 @@ def test_a_plan_made_from_one_run_is_within_a_quarter_of_another(before: str, af
     assert {stage.stage for stage in run.stages} <= work_of(plan).keys()
     for planned, measured in together(plan, run):
         assert planned == pytest.approx(measured, rel=0.25)
+
+
+def test_counterparts_and_replayed_golds_beside_a_run_that_had_both() -> None:
+    """From a run of the same sizes with counterparts, without golds; times are those of other loads."""
+    (_, known), (wanted, run) = kept("counterparts"), kept("counterparts-gold")
+    plan = plan_recipe(wanted, known)
+    work, did = work_of(plan), {stage.stage: stage for stage in run.stages}
+    assert did.keys() <= work.keys()
+    for planned, measured in together(plan, run)[:2]:
+        assert planned == pytest.approx(measured, rel=0.1)
+    for stage in ("made_alarms", "replay.reviews", "hsft", "cross_dpo"):
+        tokens = work[stage].tokens_in if work[stage].kind == "training" else work[stage].tokens_out
+        assert work[stage].rows == pytest.approx(did[stage].rows, rel=0.25), stage
+        assert tokens == pytest.approx(did[stage].tokens, rel=0.25), stage
+    assert work["counterparts"].out == pytest.approx(did["counterparts"].out, rel=0.25)
+    assert known.lengths.keys() | {"gold_review"} == run.lengths.keys()
 
 
 def test_each_stage_of_another_seed_is_within_a_quarter() -> None:

@@ -11,6 +11,7 @@ from redink.pipelines.methods import models_of
 from redink.reproduction.arms import Change, job_name, jobs_of, load_scale, merged, needed, ordered, recipe_of
 from redink.reproduction.claims import CLAIMS
 from redink.reproduction.items import ITEMS
+from redink.reproduction.stores import OFF, ON
 
 OWN = """
 title = "two arms"
@@ -53,6 +54,9 @@ def test_every_line_of_a_table_is_a_model_of_an_arm(name: str) -> None:
                 assert line.model in models_of(recipe_of(scale, name, 0)), (item.name, line.label)
             elif arm.kind == "chains":
                 assert scale.aliases.get(line.model, line.model) in arm.of
+            elif arm.kind == "store":
+                source, model, way = line.model.split("/")
+                assert source in arm.of and model in models_of(recipe_of(scale, source, 0)) and way in (OFF, ON)
 
 
 def test_every_claim_is_carried_by_an_item_that_has_its_arms() -> None:
@@ -93,6 +97,9 @@ def test_arms_come_after_those_that_they_wait_for(tmp_path: Path) -> None:
         (("cross_dpo = { beta = 0.1 }", "teacher = { error_rate = 0.5 }"), "'thoughts': they differ in teacher.error_rate"),
         (("seeds = [4]", ""), "seeds: Field required"),
         (("seeds = [4]", "seed = [4]"), "seed"),
+        (('extends = "one"', 'extends = "one"\nkind = "store"'),
+         "arm 'two' of kind 'store' reads no other: it needs `of`. For example of ="),
+        (('extends = "one"', 'extends = "one"\nof = ["one"]'), "arm 'two' of kind 'run' has `of`"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_in_a_scale_is_said(tmp_path: Path, change: tuple[str, str], says: str) -> None:

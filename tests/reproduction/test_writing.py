@@ -13,11 +13,13 @@ from rich.console import Console
 
 from redink.evaluation.teacher_quality import Piece
 from redink.pipelines.results import Results, write_results
+from redink.pipelines.tables import as_rich
 from redink.recipe import load_recipe
 from redink.report.charts import drawing
 from redink.reproduction.arms import load_scale
-from redink.reproduction.building import as_table, build
+from redink.reproduction.building import as_table, build, claims_in_brief
 from redink.reproduction.chains import ChainRead, coherence, consistency
+from redink.reproduction.claims import CLAIMS, judge
 from redink.reproduction.figures import draw, standalone
 from redink.reproduction.items import ITEMS
 from redink.reproduction.jobs import Spell
@@ -189,6 +191,39 @@ def test_everything_is_written_and_can_be_read(runs: Path, tmp_path: Path) -> No
     assert claims["hsft-over-base"]["p_value"] == 0.5, "two gained, none lost: 2/2²"
     assert claims["cross-dpo-over-reflexion"]["verdict"] == "not measured"
     assert "undecided at this scale" in (out / "claims.md").read_text()
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_claims_can_be_read_on_a_narrow_terminal(runs: Path, width: int) -> None:
+    """No line is wider, and verdict, effect and p are never broken; a table for each paper, all claims in them."""
+    kept = archive(runs)
+    found = [judge(claim, kept) for claim in CLAIMS]
+    tables = claims_in_brief(found)
+    assert [table.title.partition(": ")[2] for table in tables] == ["SuperCorrect", "ORION", "in neither paper"]
+    assert sum(len(table.rows) for table in tables) == len(CLAIMS)
+    assert [bool(table.note) for table in tables] == [False, False, True]
+    page = Console(width=width, color_system=None, file=io.StringIO())
+    with page.capture() as captured:
+        for table in tables:
+            page.print(as_rich(table))
+    shown = captured.get().splitlines()
+    assert max(map(len, shown)) <= width
+    for table in tables:
+        for _, *cells in table.rows:
+            assert any(all(cell in line for cell in cells) for line in shown)
+
+
+def test_a_claim_in_brief_has_its_verdict_and_says_that_more_is_to_be_known(runs: Path) -> None:
+    """Cross-DPO at t2, of four problems in each of two seeds: 3 + 4 right, HSFT 1 + 1, none lost: p = 2/2⁵."""
+    kept = archive(runs)
+    both = [claim for claim in CLAIMS if claim.id in ("cross-dpo-over-hsft", "hsft-over-sft", "orion-over-base")]
+    rows = {row[0].partition(" is better")[0]: row[1:] for table in claims_in_brief([judge(c, kept) for c in both])
+            for row in table.rows}  # fmt: skip
+    assert rows["Cross-DPO, after its review,"][0] == "undecided" and rows["Cross-DPO, after its review,"][2] == "0.062"
+    assert rows["Cross-DPO, after its review,"][1].startswith("+62.5 [")
+    assert rows["ORION"] == ("not measured", "–", "–")
+    one = judge(both[0], kept).model_copy(update={"verdict": "reproduced", "remark": "of one seed's students alone"})
+    assert claims_in_brief([one])[0].rows[0][1] == "reproduced*"
 
 
 def test_a_run_that_cannot_be_read_is_missing_and_said(runs: Path) -> None:

@@ -30,7 +30,7 @@ def reproduce(
         list[str],
         typer.Argument(
             help="table1, table2, table5 … table8, figure3 … figure5, orion, orion-ablation, orion-quality, rounds, "
-            "combined, or all. Several may be named."
+            "combined, store, or all. Several may be named."
         ),
     ],
     scale: Annotated[
@@ -104,13 +104,14 @@ def _show(plan: Plan, scale: Scale) -> None:
 def _report(found: Reproduction, out: Path, failed: list[Spell]) -> None:
     """The tables and the verdicts on the terminal, where the files are, and what failed."""
     from redink.pipelines.tables import as_rich
-    from redink.reproduction.building import as_table, claims_table
+    from redink.reproduction.building import as_table, claims_in_brief
     from redink.reproduction.writing import verdicts
 
     for built in found.items:
         console.print(as_rich(as_table(built), console.width))
+    for table in claims_in_brief(found.claims):
+        console.print(as_rich(table))
     if found.claims:
-        console.print(as_rich(claims_table(found.claims), console.width))
         _say(f"claims: {verdicts(found.claims)}", err=False)
     _say(f"results: {out / 'README.md'}", err=False)
     for name, why in found.faults.items():

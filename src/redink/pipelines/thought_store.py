@@ -20,6 +20,18 @@ from redink.solving.store import ThoughtStore
 from redink.types import Problem, Row
 
 
+class ThoughtsRow(Row):
+    """One problem, solved without or with thoughts."""
+
+    problem_id: str = Field(description="The `Problem.id`.")
+    thoughts: int = Field(ge=0, description="Thoughts that the question was given at most; 0: none.")
+    right_t1: bool = Field(description="The first solution is right.")
+    right_t2: bool = Field(description="The answer that stands after the rounds of self-correction is right.")
+    ungradable_t1: bool = Field(description="The first solution has no answer that can be graded.")
+    tokens: int = Field(ge=0, description="Tokens of all prompts and replies.")
+    failed: str = Field("", description="Why it came to nothing, where it did; it counts as not right.")
+
+
 class ThoughtsArm(Row):
     """One arm: without or with thoughts."""
 
@@ -55,38 +67,51 @@ def measure_store(
     """
     if not problems:
         raise Failure(f"{benchmark} holds no problem.", "Name another --benchmark.")
-    rights = {}
-    arms = {}
-    for count in (0, solver.thoughts):
-        arm = Solver(
-            solver.backend, solver.preset, solver.rounds, generation=solver.generation,
-            store=store if count else None, thoughts=count,
-        )  # fmt: skip
-        found = arm.solve_all([problem.question for problem in problems])
-        rights[count], arms[count] = _arm(found, problems, count, checker)
-    (off_1, off_2), (on_1, on_2) = rights[0], rights[solver.thoughts]
-    (delta_1, p_1), (delta_2, p_2) = _paired(off_1, on_1), _paired(off_2, on_2)
+    off, on = (solved_rows(arm, problems, checker) for arm in without_and_with(solver, store))
+    delta_1, p_1 = _paired([row.right_t1 for row in off], [row.right_t1 for row in on])
+    delta_2, p_2 = _paired([row.right_t2 for row in off], [row.right_t2 for row in on])
     return ThoughtsMeasured(
-        model=solver.backend.name, benchmark=benchmark, rounds=solver.rounds, stored=len(store), off=arms[0],
-        on=arms[solver.thoughts], delta_t1=delta_1, delta_t2=delta_2, p_t1=p_1, p_t2=p_2,
+        model=solver.backend.name, benchmark=benchmark, rounds=solver.rounds, stored=len(store), off=_arm(off),
+        on=_arm(on), delta_t1=delta_1, delta_t2=delta_2, p_t1=p_1, p_t2=p_2,
     )  # fmt: skip
 
 
-def _arm(
-    found: Sequence[Solved | ReplyFailure], problems: Sequence[Problem], count: int, checker: Checker
-) -> tuple[tuple[list[bool], list[bool]], ThoughtsArm]:
-    """(right at t1, right at t2) and the figures."""
+def without_and_with(solver: Solver, store: ThoughtStore) -> tuple[Solver, Solver]:
+    """The same solver without a store, and with this one."""
+
+    def arm(held: ThoughtStore | None) -> Solver:
+        return Solver(
+            solver.backend, solver.preset, solver.rounds, generation=solver.generation, store=held,
+            thoughts=solver.thoughts,
+        )  # fmt: skip
+
+    return arm(None), arm(store)
+
+
+def solved_rows(solver: Solver, problems: Sequence[Problem], checker: Checker = MATH) -> list[ThoughtsRow]:
+    """Solve the problems, aligned with them; a question that came to nothing has a row that says why."""
+    found = solver.solve_all([problem.question for problem in problems])
     first = verdicts_of(checker, [row.text if isinstance(row, Solved) else "" for row in found], problems)
     last = verdicts_of(checker, [_last_text(row) for row in found], problems)
-    rights = [verdict.right for verdict in first], [verdict.right for verdict in last]
-    tokens = sum(row.tokens_in + row.tokens_out for row in found if isinstance(row, Solved))
-    return rights, ThoughtsArm(
-        thoughts=count,
-        accuracy_t1=proportion(sum(rights[0]), len(problems)),
-        accuracy_t2=proportion(sum(rights[1]), len(problems)),
-        ungradable_t1=sum(verdict.outcome == "ungradable" for verdict in first),
-        tokens=tokens / len(problems),
-        failed=sum(isinstance(row, ReplyFailure) for row in found),
+    return [
+        ThoughtsRow(
+            problem_id=problem.id, thoughts=solver.thoughts if solver.store is not None else 0,
+            right_t1=before.right, right_t2=after.right, ungradable_t1=before.outcome == "ungradable",
+            tokens=row.tokens_in + row.tokens_out if isinstance(row, Solved) else 0,
+            failed=str(row) if isinstance(row, ReplyFailure) else "",
+        )
+        for problem, row, before, after in zip(problems, found, first, last, strict=True)
+    ]  # fmt: skip
+
+
+def _arm(rows: Sequence[ThoughtsRow]) -> ThoughtsArm:
+    return ThoughtsArm(
+        thoughts=rows[0].thoughts,
+        accuracy_t1=proportion(sum(row.right_t1 for row in rows), len(rows)),
+        accuracy_t2=proportion(sum(row.right_t2 for row in rows), len(rows)),
+        ungradable_t1=sum(row.ungradable_t1 for row in rows),
+        tokens=sum(row.tokens for row in rows) / len(rows),
+        failed=sum(bool(row.failed) for row in rows),
     )
 
 

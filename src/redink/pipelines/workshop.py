@@ -330,9 +330,14 @@ def breaks(review: Review, written: Attempt) -> bool:
 def with_gold(problems: Sequence[Problem], attempts: Sequence[Attempt], share: float) -> list[Attempt]:
     """The attempts, a share of them, evenly spread, replaced by the gold solutions to their problems."""
     return [
-        gold_attempt(problem) if int((i + 1) * share) > int(i * share) and problem.solution else written
-        for i, (problem, written) in enumerate(zip(problems, attempts, strict=True))
+        gold_attempt(problem) if is_gold(place, problem, share) else written
+        for place, (problem, written) in enumerate(zip(problems, attempts, strict=True))
     ]
+
+
+def is_gold(place: int, problem: Problem, share: float) -> bool:
+    """Whether the replayed review in this place is of the gold solution, where a share of them are."""
+    return int((place + 1) * share) > int(place * share) and bool(problem.solution)
 
 
 def gold_attempt(problem: Problem) -> Attempt:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from functools import cached_property
 from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from redink.failures import BadInput
 from redink.markup import render_thought, render_trace
 from redink.models.ledger import Total
 from redink.pipelines.evaluation import gold_chain
-from redink.pipelines.workshop import BASE
+from redink.pipelines.workshop import BASE, is_gold
 from redink.planning.wording import Wording
 from redink.recipe import PlanCalls, PlanLengths, PlanRecipe, PlanShares, Recipe, kept_recipe
 from redink.teaching.recheck import results_only
@@ -47,6 +48,7 @@ READ, COUNTED = 20_000, 400
 SHORTEST = 0.05
 """A stage that took less, in seconds, says nothing about speed."""
 CHAINED = ("sft", "long_sft", "orion")
+REPLAYED = "replay.reviews"
 
 
 class StageMeasure(Row):
@@ -261,7 +263,8 @@ class _Reading:
         stem = model.removeprefix("cross_dpo").lstrip("_")
         before = f"round{stem}." if stem.isdigit() else ""
         name = "exposure.pairs" if model == "error_prone" else f"{before}pairs"
-        return [*self.rows(name, PreferencePair), *self.rows(f"{before}confirmations", PreferencePair)]
+        at_right_steps = (f"{before}confirmations", f"{before}counterparts")
+        return [row for stage in (name, *at_right_steps) for row in self.rows(stage, PreferencePair)]
 
     def _lesson(self, model: str) -> float | None:
         """Mean tokens of a lesson, replayed reviews included."""
@@ -278,19 +281,27 @@ class _Reading:
         if own is None:
             return None
         own += self.words.tokens_of(name) + 1
-        reviews = self.rows("replay.reviews", Review)
+        reviews = self.rows(REPLAYED, Review)
         if not reviews:
             return own
         return (own * len(taught) + self._replayed(reviews) * len(reviews)) / (len(taught) + len(reviews))
 
     def _replayed(self, reviews: Sequence[Review]) -> float:
-        attempts = {row.problem_id: row for row in self.rows("replay.attempts", Attempt)}
+        shown = {row.problem_id: self._as_shown(row) for row in self.rows("replay.attempts", Attempt)}
+        shown |= {name: gold_chain(problem) for name, problem in self.replayed_golds.items()}
         texts = (
-            f"{self.questions.get(row.problem_id, '')} {self._as_shown(attempts[row.problem_id])} {row.text}"
+            f"{self.questions.get(row.problem_id, '')} {shown[row.problem_id]} {row.text}"
             for row in reviews
-            if row.problem_id in attempts
+            if row.problem_id in shown
         )
         return (self.mean(texts) or 0.0) + self.words.tokens_of(self.recipe.prompts.correct) + 1
+
+    @cached_property
+    def replayed_golds(self) -> dict[str, Problem]:
+        """The problems whose gold solutions were reviewed in the replay, by id."""
+        problems = self.rows("problems.thoughts", Problem)
+        share = self.recipe.hsft.replay_gold
+        return {row.id: row for place, row in enumerate(problems) if is_gold(place, row, share)}
 
     def _as_shown(self, row: Attempt) -> str:
         return results_only(row).text if self.recipe.review.results_only else row.text
@@ -304,13 +315,16 @@ class _Reading:
         taught = attempts["taught"] or attempts["chained"]
         reviews = self.named("reviews", Review)
         alarms = [row for rows in self.named("alarms", Review).values() for row in rows]
-        of_base = [row for name, rows in reviews.items() for row in rows if _is_base(name)]
+        of_base = [(name, row) for name, rows in reviews.items() for row in rows if _is_base(name)]
+        of_gold = [row for name, row in of_base if name == REPLAYED and row.problem_id in self.replayed_golds]
+        of_own = [row for name, row in of_base if name != REPLAYED or row.problem_id not in self.replayed_golds]
         of_others = [
             row for name, rows in reviews.items() for row in rows if not _is_base(name) and "flexion" not in name
         ]
         traces = [row for rows in self.named("corrections", CorrectionRow).values() for row in rows]
         pairs = [row for row in self.rows("pairs", PreferencePair) if row.kind == "error"]
         steps = [row for row in self.rows("pairs", PreferencePair) if row.kind == "step"]
+        right = [row for name in ("counterparts", "confirmations") for row in self.rows(name, PreferencePair)]
         solved = [row for row in problems if row.solution]
         found = {
             "question": self.mean(row.question for row in problems),
@@ -323,7 +337,8 @@ class _Reading:
             "chain_solution": self._told(attempts["chained"]),
             "solution": self._told(attempts["taught"]),
             "shown": self.mean(self._as_shown(row) for row in taught),
-            "base_review": self._told(of_base),
+            "base_review": self._told(of_own),
+            "gold_review": self._told(of_gold),
             "review": self._told(of_others or alarms),
             "alarm": self._told(alarms),
             "trace": self.mean(render_trace(row.trace) for row in traces),
@@ -333,7 +348,7 @@ class _Reading:
             "given_step": self.mean(
                 row.text for rows in self.named("given_location", OwnCorrection).values() for row in rows
             ),
-            "step": self.mean(row.chosen for row in steps),
+            "step": self.mean(row.chosen for row in steps or right),
             "reflection": self.mean(
                 row.text for name in self._reflections() for row in self.rows(name, Reflection)
             ),
@@ -384,6 +399,7 @@ class _Reading:
             "located": _kept(stages, lambda name: name.endswith("corrections") and "own_" not in name),
             "pairs": _kept(stages, lambda name: name.endswith("pairs") and "exposure" not in name),
             "false_alarms": _kept(stages, lambda name: name.endswith("confirmations")),
+            "counterparts": _kept(stages, lambda name: name.endswith("counterparts")),
             "rewritings": _kept(stages, lambda name: name == "refinement"),
             "rounds": sum(rounds) / len(rounds) if rounds else None,
             "exposed": len({row.problem_id for row in exposed}) / stages["long_chains"].out
@@ -438,7 +454,7 @@ def kind_of(stage: str, recipe: Recipe) -> str | None:
 _KINDS = (
     ({"attempts", "scout", "trained_attempts", "retries"}, "solve"),
     ({"reviews", "alarms"}, "review"),
-    ({"own_corrections", "given_location"}, "own_step"),
+    ({"own_corrections", "given_location", "made_alarms"}, "own_step"),
     ({"reflections"}, "reflect"),
     ({"perplexity", "scores"}, "score"),
     ({"thoughts", "corrections", "long_chains"}, "teach"),

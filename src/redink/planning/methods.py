@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import replace
+from typing import NamedTuple
 
 from redink.pipelines.methods import models_of
 from redink.pipelines.supercorrect import in_round, round_model
@@ -97,15 +98,26 @@ def _long_chains(sheet: Sheet) -> float:
 
 def _supervised(sheet: Sheet, model: str, rows: float, reply: float) -> None:
     """Fine-tuning on so many lessons of `reply` tokens, and on replayed reviews."""
-    asked, review = solution_by(sheet, model), review_by(sheet, BASE)
+    asked, review = solution_by(sheet, model), _replayed_review(sheet)
     lessons = [(rows, sheet.words.tokens_of(asked.prompt) + asked.given, reply + 1)]
     replayed = min(round(sheet.recipe.hsft.replay * rows), sheet.recipe.problems.thoughts)
     if replayed:
         _attempts(sheet, "replay.attempts", BASE, replayed)
-        _reviews(sheet, "replay.reviews", BASE, replayed)
+        sheet.sampled("replay.reviews", BASE, replayed, "review", review, sheet.recipe.sampling.max_review_tokens)
         lessons.append((replayed, sheet.words.tokens_of(review.prompt) + review.given, review.reply + 1))
     sheet.lesson_tokens = sum(n * (prompt + reply) for n, prompt, reply in lessons) / sum(n for n, _, _ in lessons)
     sheet.supervised(model, lessons)
+
+
+def _replayed_review(sheet: Sheet) -> Asked:
+    """A review that is replayed: `hsft.replay_gold` of them are of gold solutions, which have lengths of their own.
+
+    A review copies the steps that it reviews, so without a measured one its length goes with theirs.
+    """
+    lengths, share, own = sheet.recipe.plan.lengths, sheet.recipe.hsft.replay_gold, review_by(sheet, BASE)
+    of_gold = lengths.gold_review or own.reply * lengths.plain_chain / lengths.base_solution
+    given = lengths.question + (1 - share) * lengths.shown + share * lengths.plain_chain
+    return Asked(own.prompt, given, (1 - share) * own.reply + share * of_gold)
 
 
 def _hsft(sheet: Sheet) -> None:
@@ -144,15 +156,46 @@ def _round(sheet: Sheet, number: int, last: str, problems: float) -> None:
     pairs = located * shares.pairs
     sides = lengths.chosen + lengths.rejected
     sheet.ruled(in_round("pairs", number), located, pairs, review.given + lengths.prefix + sides, teaching=False)
-    alarms = _alarms(sheet, number, last, problems, located)
-    shared = sheet.words.tokens_of(review.prompt) + review.given + lengths.prefix
-    sheet.preferred(round_model(number), pairs + alarms, shared, sides, recipe.cross_dpo)
+    right = min(located, problems * recipe.sampling.samples * shares.sampled_right)
+    alarms = _alarms(sheet, number, last, right)
+    made = _counterparts(sheet, number, last, right)
+    rows = pairs + alarms + made.rows
+    if rows:
+        before = ((pairs + alarms) * lengths.prefix + made.rows * made.prefix) / rows
+        shared = sheet.words.tokens_of(review.prompt) + review.given + before
+        sides = ((pairs + alarms) * sides + made.rows * made.sides) / rows
+        sheet.preferred(round_model(number), rows, shared, sides, recipe.cross_dpo)
 
 
-def _alarms(sheet: Sheet, number: int, last: str, problems: float, located: float) -> float:
+class _Pairs(NamedTuple):
+    """Pairs of one sort: how many, tokens of the steps before, and of both sides."""
+
+    rows: float
+    prefix: float
+    sides: float
+
+
+def _counterparts(sheet: Sheet, number: int, last: str, right: float) -> _Pairs:
+    """Alarms that the student is made to write at a step of each right attempt, and the pairs (a recipe switch).
+
+    Any step is as likely as another, so half of the others stand before it, as a review that finds no error copies them
+    (`alarm`). The alarm is begun for the student halfway through the step, and goes on as its own corrections do.
+    """
+    lengths, review = sheet.recipe.plan.lengths, review_by(sheet)
+    before, begun = max(0.0, lengths.alarm - lengths.step) / 2, lengths.step / 2
+    if not sheet.recipe.pairs.counterparts or not right:
+        return _Pairs(0.0, before, 0.0)
+    asked = Asked(review.prompt, review.given + before + begun, lengths.rejected)
+    limit, pairs = sheet.recipe.sampling.max_review_tokens, right * sheet.recipe.plan.shares.counterparts
+    sheet.sampled(in_round("made_alarms", number), last, right, "own_step", asked, limit)
+    sides = lengths.step + begun + lengths.rejected
+    sheet.ruled(in_round("counterparts", number), right, pairs, review.given + before + sides, teaching=False)
+    return _Pairs(pairs, before, sides)
+
+
+def _alarms(sheet: Sheet, number: int, last: str, right: float) -> float:
     """Reviews of right attempts, and the pairs made of false alarms (a recipe switch)."""
     wanted, plan = sheet.recipe.pairs.confirmations, sheet.recipe.plan
-    right = min(located, problems * sheet.recipe.sampling.samples * plan.shares.sampled_right)
     if not wanted or not right:
         return 0.0
     asked = replace(review_by(sheet), reply=plan.lengths.alarm)

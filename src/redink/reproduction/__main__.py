@@ -18,6 +18,7 @@ from redink.reproduction.chains import compare_chains
 from redink.reproduction.jobs import Order
 from redink.reproduction.samples import TEACHER, TeacherPiece
 from redink.reproduction.sharing import take_over
+from redink.reproduction.stores import measure_stores
 from redink.rows import write_rows
 from redink.run import Run
 
@@ -34,6 +35,8 @@ def obey(order: Order) -> None:
             follow_recipe(run, order.data_dir)
         elif job.kind == "teacher":
             _teacher(order, folder)
+        elif job.kind == "store":
+            measure_stores(run, order.runs, job.of)
         else:
             compare_chains(job.recipe, order.runs, job.of, folder)
 

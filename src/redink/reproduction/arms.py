@@ -16,7 +16,9 @@ from redink.reproduction.sharing import agreed
 from redink.types import Row
 
 SCALES = ("mini", "paper")
-Kind = Literal["run", "teacher", "chains"]
+Kind = Literal["run", "teacher", "chains", "store"]
+READERS = ("chains", "store")
+"""Kinds that read what other arms have made."""
 
 
 class Share(Row):
@@ -31,11 +33,13 @@ class Arm(Row):
 
     extends: str = Field(description="Another arm of this file, a bundled recipe, or a recipe's path.")
     kind: Kind = Field(
-        "run", description="'run': the recipe's method; 'teacher': its teacher's quality; 'chains': what `of` learnt."
+        "run",
+        description="'run': the recipe's method; 'teacher': its teacher's quality; 'chains': what `of` learnt; "
+        "'store': the students of `of` without and with a store of its thoughts.",
     )
     set: dict[str, Any] = Field(default_factory=dict, description="Keys of the recipe that differ, as tables.")
     shares: tuple[Share, ...] = Field((), description="What is taken over, and from whom.")
-    of: tuple[str, ...] = Field((), description="For 'chains': the arms whose chains are read.")
+    of: tuple[str, ...] = Field((), description="For 'chains' and 'store': the arms that are read.")
     called: str = Field("", description="What tables of several students call its student.")
 
     @property
@@ -66,7 +70,7 @@ class Job(Row):
     kind: Kind = Field(description="What is done.")
     recipe: Recipe = Field(description="With the seed in it.")
     shares: tuple[Share, ...] = Field((), description="What it takes over.")
-    of: tuple[str, ...] = Field((), description="The arms whose chains it reads.")
+    of: tuple[str, ...] = Field((), description="The arms that it reads.")
 
     @property
     def name(self) -> str:
@@ -79,8 +83,8 @@ class Job(Row):
         sources = (*(share.source for share in self.shares), *self.of)
         return tuple(dict.fromkeys(job_name(arm, self.seed) for arm in sources))
 
-    def waits_for_chains_of(self, other: Job) -> bool:
-        """Whether it reads the chains of another job."""
+    def reads(self, other: Job) -> bool:
+        """Whether it reads what another job has made."""
         return other.seed == self.seed and other.arm in self.of
 
 
@@ -134,6 +138,9 @@ def _check(scale: Scale, name: str, path: str) -> None:
         raise BadRecipe(
             f"{path}: arm {name!r} names {missing[0]!r}, which is no arm.", f"Arms: {', '.join(scale.arms)}."
         )
+    if (arm.kind in READERS) != bool(arm.of):
+        says = "reads no other: it needs `of`" if arm.kind in READERS else "has `of`, which is for chains and stores"
+        raise BadRecipe(f"{path}: arm {name!r} of kind {arm.kind!r} {says}.", 'For example of = ["supercorrect"].')
     if name in _above(name, lambda each: scale.arms[each].waits_for) or name in _above(
         name, lambda each: _parent(scale, each)
     ):
@@ -197,7 +204,7 @@ def ordered(scale: Scale, arms: Sequence[str]) -> list[str]:
 
 
 def needed(scale: Scale, arms: Sequence[str]) -> list[str]:
-    """Those of some arms that the scale has, and the arms whose chains they read."""
+    """Those of some arms that the scale has, and the arms that they read."""
     found: list[str] = []
     for name in (scale.aliases.get(arm, arm) for arm in arms):
         if name in scale.arms and name not in found:

@@ -156,6 +156,27 @@ def missing_words(missing: Sequence[str]) -> str:
     return f"Missing: {', '.join(missing)}." if missing else ""
 
 
+def claims_in_brief(found: Sequence[Found]) -> list[Table]:
+    """For a terminal of 80 columns: of each claim verdict, effect and p, a table for each paper."""
+    papers = list(dict.fromkeys(each.claim.paper for each in found))
+    return [
+        Table(
+            title=f"Claims at this scale: {paper}", columns=("claim", "verdict", "second − first", "p"),
+            rows=tuple(_in_brief(each) for each in found if each.claim.paper == paper),
+            note=BRIEF_NOTE if paper == papers[-1] else "",
+        )
+        for paper in papers
+    ]  # fmt: skip
+
+
+def _in_brief(found: Found) -> tuple[str, ...]:
+    verdict = found.verdict.removesuffix(" at this scale")
+    if found.p_value is None:
+        return found.claim.statement, verdict, NO_VALUE, NO_VALUE
+    qualified = f"{verdict}*" if found.remark else verdict
+    return found.claim.statement, qualified, _amount(found, found.effect, signed=True), p_value(found.p_value)
+
+
 def claims_table(found: Sequence[Found]) -> Table:
     """Every claim with its verdict, effect, interval and p."""
     rows = tuple(
@@ -183,6 +204,10 @@ CLAIMS_NOTE = (
     "of signs for others, Fisher's exact test for locate and correct, which rest on each model's own wrong solutions. "
     "p over seeds has in its error what the seeds differ by too. No correction for the number of claims. 'not higher' "
     "claims count as reproduced only where the figure is lower."
+)
+BRIEF_NOTE = (
+    "second − first: shares in %, other figures as they are, [95 %: problems and seeds]. * of these seeds' students: "
+    "one seed, or seeds that differ too much to say it of others. Both sides, tests and remarks: claims.md."
 )
 UNITS = frozenset({"unsteady", "words", "tokens", "nats", "rounds"})
 

@@ -217,6 +217,11 @@ CLAIMS: tuple[Claim, ...] = (
            _side("combined-supercorrect", "cross_dpo", "t2"), _side("combined", "cross_dpo", "t2")),
     _claim("combined-over-orion", OURS, "combined", "Both methods together are better than ORION",
            _side("combined", "orion", "t1"), _side("combined", "cross_dpo", "t2")),
+    *(
+        _claim(f"store-{model.replace('_', '-')}", OURS, "store", f"With the store of thoughts t2 is higher ({label})",
+               _side("store", f"supercorrect/{model}/off", "t2"), _side("store", f"supercorrect/{model}/on", "t2"))
+        for label, model in (("HSFT", "hsft"), ("Cross-DPO", "cross_dpo"))
+    ),
 )  # fmt: skip
 
 

@@ -1,7 +1,8 @@
 """The papers' tables and figures as data: which models of which arms stand in the rows, which figures in the columns.
 
 `recipes/reproduce/*.toml` say what the arms are. Models of an arm are those of its method; of a teacher's arm they are
-'<kind of work>/<arm of the teacher>', of a comparison of chains the arms that were read.
+'<kind of work>/<arm of the teacher>', of a comparison of chains the arms that were read, of a store
+'<arm that was read>/<its model>/<off or on>'.
 """
 
 from __future__ import annotations
@@ -227,6 +228,21 @@ ITEMS = {
             ),
             columns=(ACCURACY, T1, T2, DELTA, LOCATE, CORRECT), chart="arrows",
             words="ORION's refined chains in place of hierarchical thoughts, then Cross-DPO.",
+        ),
+        Item(
+            name="store", paper=OURS, title="A store of thoughts: not consulted, and consulted",
+            lines=tuple(
+                _line(f"{label}, {words}", "store", f"supercorrect/{model}/{way}", "t2")
+                for label, model in (("HSFT", "hsft"), ("HSFT + Cross-DPO", "cross_dpo"))
+                for words, way in (("without the store", "off"), ("with the store", "on"))
+            ),
+            columns=(
+                T1, T2, DELTA, _column("no answer at t1", "unanswered"),
+                _column("tokens per problem", "tokens", "number"),
+            ),
+            words="The general thoughts of the training set, found by the likeness of their questions, are "
+            "shown with each problem (docs/solve.md). t2 is the answer that stands in the end: a review that cannot "
+            "be read changes nothing here, and is wrong in the other tables.",
         ),
     )
 }  # fmt: skip

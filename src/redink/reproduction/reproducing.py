@@ -47,10 +47,10 @@ class Plan:
 
     @property
     def open(self) -> list[Job]:
-        """The jobs that are not done; one that reads the chains of an open one is open too."""
+        """The jobs that are not done; one that reads what an open one makes is open too."""
         found: list[Job] = []
         for job in self.jobs:
-            reads_open = any(job.waits_for_chains_of(other) for other in found)
+            reads_open = any(job.reads(other) for other in found)
             if reads_open or not is_done(job, self.wish.runs):
                 found.append(job)
         return found
@@ -155,8 +155,8 @@ def _cost(job: Job) -> tuple[tuple[str, ...], str]:
 
 
 def _what(job: Job) -> str:
-    if job.kind == "chains":
-        return f"chains of {', '.join(job.of)}"
+    if job.of:
+        return f"{job.kind} of {', '.join(job.of)}"
     return f"{job.recipe.method if job.kind == 'run' else 'teacher and inspector'}, {job.recipe.student}"
 
 

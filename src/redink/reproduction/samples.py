@@ -20,6 +20,8 @@ from redink.pipelines.results import Results, read_results
 from redink.reproduction.arms import job_name
 from redink.reproduction.chains import FILE as CHAINS
 from redink.reproduction.chains import ChainRead
+from redink.reproduction.stores import FILE as STORE
+from redink.reproduction.stores import StoreRow
 from redink.rows import read_rows
 from redink.types import CorrectionRow, Row
 
@@ -49,7 +51,7 @@ class TeacherPiece(Row):
 
 def done_with(folder: Path, kind: str) -> bool:
     """Whether a job of this kind has come to its figures in a run directory."""
-    return (folder / {"run": RESULTS, "teacher": TEACHER, "chains": CHAINS}[kind]).exists()
+    return (folder / {"run": RESULTS, "teacher": TEACHER, "chains": CHAINS, "store": STORE}[kind]).exists()
 
 
 class Told:
@@ -139,6 +141,10 @@ TEACHER_METRICS: Mapping[str, Callable[[Piece], float | None]] = {
     "strict": lambda piece: float(piece.strict) if piece.made and piece.strict is not None else None,
     "rounds": lambda piece: float(piece.rounds) if piece.made else None,
 }
+STORE_METRICS: Mapping[str, Callable[[StoreRow], float]] = {
+    "tokens": lambda row: float(row.tokens),
+    "unanswered": lambda row: float(row.ungradable_t1),
+}
 CHAIN_METRICS = ("words", "tokens", "nats", "coherent", "consistent")
 ENDS: Mapping[str, tuple[float, float] | None] = {
     "delta": (-1.0, 1.0), "unsteady": None, "rounds": None, "words": None, "tokens": None, "nats": None,
@@ -185,6 +191,8 @@ class Archive:
 
     def sample(self, arm: str, seed: int, model: str, metric: str) -> Sample | None:
         """One seed's values; None where they are not there."""
+        if (self.runs / self.name(arm, seed) / STORE).exists():
+            return self._of_store(arm, seed, model, metric)
         if metric in TEACHER_METRICS:
             return self._of_teacher(arm, seed, model, metric)
         if metric in CHAIN_METRICS:
@@ -206,9 +214,26 @@ class Archive:
             [(row.problem_id, getattr(row, metric)) for row in rows if row.arm == self.aliases.get(model, model)]
         )
 
+    def _of_store(self, arm: str, seed: int, model: str, metric: str) -> Sample | None:
+        """`model` is 'supercorrect/hsft/on': arm, student, and whether the store is consulted."""
+        source, _, student = model.partition("/")
+        name = f"{self.aliases.get(source, source)}/{student}"
+        kept = self._kept(self.runs / self.name(arm, seed) / STORE, StoreRow)
+        rows = [row for row in kept if row.name == name]
+        if metric in STORE_METRICS:
+            return _sample([(row.problem_id, STORE_METRICS[metric](row)) for row in rows])
+        if not rows or metric not in GREEDY_METRICS:
+            return None
+        t1, t2 = (np.array([getattr(row, right) for row in rows], float) for right in ("right_t1", "right_t2"))
+        return Sample(tuple(row.problem_id for row in rows), GREEDY_METRICS[metric](t1, t2))
+
     def _kept(self, path: Path, kind: type[R]) -> list[R]:
         if path not in self._rows and path.exists():
-            self._rows[path] = read_rows(path, kind)
+            try:
+                self._rows[path] = read_rows(path, kind)
+            except Failure as failure:
+                self._rows[path] = ()
+                self.faults[path.parent.name] = str(failure)
         return [row for row in self._rows.get(path, ()) if isinstance(row, kind)]
 
 
