@@ -122,6 +122,12 @@ def test_every_command_that_runs_a_recipe_takes_the_same_options(capsys, command
     assert set(re.findall(r"(?<=│ )--[a-z-]+", out)) == OPTIONS | own
 
 
+@pytest.mark.parametrize("command", ["evaluate", "evaluate-steps", "grade", "stream"])
+def test_so_does_every_other_command_that_an_engine_serves(capsys, command):
+    _, out, _ = run(capsys, command, "--help")
+    assert {"--engine", "--ray-address", "--workers"} <= set(re.findall(r"│ +(--[a-z-]+)", out))
+
+
 def held_back(folder: Path) -> None:
     """A run of the demo whose thoughts hold two rows back."""
     with Run(folder, load_recipe("demo"), Console(file=io.StringIO())) as kept:

@@ -26,6 +26,7 @@ from redink.pipelines.step_errors import (
     step_errors_table,
 )
 from redink.problems.jsonl import split_final_answer
+from redink.progress import quiet
 from redink.prompts import Prompt
 from redink.types import LabelledSolution, LocatedError, Problem, Review, Step, Verdict
 
@@ -131,6 +132,37 @@ def test_markings_are_kept_and_not_made_again(tmp_path: Path) -> None:
     assert len(again.student.requests) == 44  # type: ignore[attr-defined]
     other = StudentReviewer(Named(MARKED), Prompt(name="x", text="{{question}} {{attempt}}!"), GREEDY)  # type: ignore[arg-type]
     assert marked(other, many[:1], tmp_path)[0].step == 2
+
+
+class Choking(Named):
+    """Cannot be shown one solution."""
+
+    def generate(self, requests, sampling, advance=quiet):  # type: ignore[no-untyped-def]
+        if any("poison" in request.prompt for request in requests):
+            raise ValueError("too odd")
+        return super().generate(requests, sampling, advance)
+
+
+def test_a_solution_that_cannot_be_shown_costs_only_itself(tmp_path: Path) -> None:
+    odd = SLIP.model_copy(update={"id": "odd", "question": "poison"})
+    asked = StudentReviewer(Choking(MARKED, ALL_RIGHT), CORRECT, GREEDY)  # type: ignore[arg-type]
+    markings = marked(asked, [SLIP, odd, SOUND], tmp_path)
+    assert [(row.id, row.step, row.readable) for row in markings] == [
+        ("a", 2, True), ("odd", None, False), ("b", None, True),
+    ]  # fmt: skip
+    assert markings[1].text == "not made: ValueError: too odd"
+
+
+def test_what_a_student_mended_is_kept_with_the_step_that_it_was_shown(tmp_path: Path) -> None:
+    slip = solution("a", 2, "47 + 38 = 85", "85 - 20 = 75", answer="66")
+    mended = "so</Cause><Correction>65</Correction></Step2><Step3>66</Step3><Answer>66</Answer>"
+    first = evaluate_steps("made", [slip], [reviewer(MARKED, mended)], tmp_path).given_location
+    again = reviewer()
+    assert evaluate_steps("made", [slip], [again], tmp_path).given_location == first
+    other = reviewer("<Answer>1</Answer>")
+    moved = evaluate_steps("made", [slip.model_copy(update={"first_wrong": 1})], [other], tmp_path)
+    assert [request.prefix for request in other.student.requests] == ["<Step1>47 + 38 = 85<Cause>"]  # type: ignore[attr-defined]
+    assert moved.given_location["talker"].given.value == 0.0
 
 
 def test_other_weights_under_the_same_name_are_another_student(tmp_path: Path) -> None:

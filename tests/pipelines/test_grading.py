@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from loopback import completion, in_order, serving
 from test_cli import run
 
-from redink.answers.checkers import checker_of
+from redink.answers.checkers import ExactChecker, checker_of
 from redink.evaluation.judge import AnswerJudge
 from redink.failures import BadInput
 from redink.models.scripted import ScriptedChat
-from redink.pipelines.grading import grade_predictions, read_predictions, summarise
+from redink.pipelines.grading import Prediction, grade_predictions, parts_of, read_predictions, summarise
+from redink.stages.engine import Local
+from redink.types import Problem, Verdict
 
 ROWS = [
     {"id": "a", "prediction": "So 2 + 2 = \\boxed{4}.", "gold": "4"},
@@ -52,6 +55,8 @@ BAD = [
     ({"id": "x", "gold": "4"}, "no_prediction"),
     ({"id": "x", "prediction": ["4"], "gold": "4"}, "bad_prediction"),
     ({"id": "x", "prediction": True, "gold": "4"}, "bad_prediction"),
+    (b'{"prediction": "so \\ud800", "gold": "4"}', "bad_text"),
+    (b'{"prediction": "4", "question": "\\uDC00?", "gold": "4"}', "bad_text"),
     ({"id": "x", "prediction": "4"}, "no_gold"),
     ({"id": "x", "prediction": "4", "gold": " "}, "bad_gold"),
     ({"id": "x", "prediction": "4", "gold": ["4", "5"]}, "bad_gold"),
@@ -67,6 +72,14 @@ def test_a_bad_row_is_set_aside_with_line_reason_and_text(tmp_path: Path, line: 
     assert [(row.problem_id, row.reason) for row in bad] == [("p.jsonl:3", reason)]
     assert bad[0].raw == (line.decode("utf-8", "replace") if isinstance(line, bytes) else json.dumps(line))
     assert bad[0].detail
+
+
+def test_whole_characters_are_well_however_they_are_written(tmp_path: Path) -> None:
+    path = write(
+        tmp_path / "p.jsonl", b'{"prediction": "\\ud835\\udfd2", "gold": "\\ud835\\udfd2", "unused": "\\ud800"}'
+    )
+    rows, bad = read_predictions(path)
+    assert ([prediction for _, prediction, _ in rows], bad) == (["\U0001d7d2"], [])
 
 
 def test_golds_of_a_file_of_their_own(tmp_path: Path) -> None:
@@ -88,6 +101,7 @@ def test_golds_of_a_file_of_their_own(tmp_path: Path) -> None:
         ([{"id": "a", "gold": "1"}, {"id": "a", "gold": "2"}], "g.jsonl:2, field 'id': 'a' stands twice."),
         ([{"gold": "1"}], "g.jsonl:1, field 'id': is missing."),
         ([b"{"], "g.jsonl:1: is not JSON"),
+        ([b'{"id": "a", "gold": "\\ud800"}'], "g.jsonl:1: a text holds half a character"),
     ],
 )
 def test_a_gold_file_must_be_whole(tmp_path: Path, golds: list[object], message: str) -> None:
@@ -158,6 +172,63 @@ def test_the_judge_decides_open_rows_only(tmp_path: Path) -> None:
     ]  # fmt: skip
     summary = summarise(graded, bad, chosen, judge)
     assert (summary.judge, summary.judged, summary.switches) == ("solomon", 1, None)
+
+
+class Faulty(ExactChecker):
+    """Fails at one reply, and counts what it compares."""
+
+    seen: ClassVar[list[str]] = []
+
+    def extract(self, reply: str, problem: Problem) -> str | None:
+        if reply == "poison":
+            raise ValueError("cannot be read")
+        return super().extract(reply, problem)
+
+    def compare(self, answer: str, problem: Problem) -> Verdict:
+        self.seen.append(answer)
+        return super().compare(answer, problem)
+
+
+def many(folder: Path, poison: int = -1) -> list[Prediction]:
+    lines = [{"prediction": "poison" if n == poison else str(n), "gold": str(2 * (n // 2))} for n in range(2100)]
+    return read_predictions(write(folder / "p.jsonl", *lines))[0]
+
+
+def test_in_parts_rows_are_the_same_and_one_that_fails_costs_only_itself(tmp_path: Path) -> None:
+    """Every second row is right; the row 1300 cannot be graded, as a worker of any engine sees it."""
+    rows = many(tmp_path, poison=1300)
+    graded = grade_predictions(rows, Faulty(), engine=Local(), parts=tmp_path / "parts")
+    whole = grade_predictions(many(tmp_path), ExactChecker())
+    assert [row.verdict.outcome for row in whole] == ["right", "wrong"] * 1050
+    assert [row for row in graded if row.line != 1301] == [row for row in whole if row.line != 1301]
+    assert graded[1300].verdict == Verdict(
+        outcome="ungradable", reason="not made: ValueError: cannot be read", method="engine"
+    )
+    summary = summarise(graded, [], ExactChecker())
+    assert (summary.no_answer, summary.ungradable.value) == (0, pytest.approx(1 / 2100))
+
+
+def test_what_workers_graded_is_not_graded_again(tmp_path: Path) -> None:
+    rows, parts = many(tmp_path), tmp_path / "parts"
+    first = grade_predictions(rows, Faulty(), engine=Local(), parts=parts)
+    files = sorted(parts.rglob("*.jsonl"))
+    assert [len(path.read_text().splitlines()) for path in files] == [1024, 1024, 52]
+    files[1].unlink()
+    Faulty.seen.clear()
+    assert grade_predictions(rows, Faulty(), parts=parts) == first
+    assert Faulty.seen == [str(n) for n in range(1024, 2048)]
+    assert len(grade_predictions(rows, Faulty(), "answers", parts=parts)) == 2100
+    assert len(Faulty.seen) == 1024 + 2100, "graded otherwise, those are other verdicts"
+
+
+def test_the_command_leaves_no_parts(capsys, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.jsonl", *ROWS)
+    parts_of(tmp_path / "p.graded.jsonl").mkdir()
+    code, _, err = run(capsys, "grade", str(path), "--checker", "exact")
+    assert code == 0, err
+    assert {file.name for file in tmp_path.iterdir()} == {
+        "p.jsonl", "p.graded.jsonl", "p.graded.quarantine.jsonl", "p.graded.summary.json"
+    }  # fmt: skip
 
 
 def test_the_command_writes_verdicts_summary_and_quarantine(capsys, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -15,9 +17,11 @@ from datasets import load_dataset
 
 from redink.failures import BadInput, BadRecipe, Failure
 from redink.models.student import Completion, Request, Sampling
+from redink.pipelines.apart import Apart, key_of_question
 from redink.pipelines.exporting import export_pairs, extract, first_ids, rows_of
 from redink.pipelines.streaming import STAGES, Stream
 from redink.pipelines.workshop import first_wrong
+from redink.problems.draw import Sizes, draw_sets
 from redink.progress import Advance, quiet
 from redink.recipe import Recipe, load_recipe
 from redink.report.archive import Archive
@@ -162,6 +166,66 @@ def test_bad_lines_are_set_aside_and_the_rest_goes_on(tmp_path: Path) -> None:
     assert [(row.problem_id, row.raw) for row in held] == [  # type: ignore[attr-defined]
         ("mixed.jsonl:4", "no json"), ("mixed.jsonl:5", '{"question": "Q?"}'),
     ]  # fmt: skip
+
+
+def apart(more: Sequence[str] = (), evaluation: str = "stories:ledger") -> Apart:
+    given = [f"problems.evaluation_sources=['{evaluation}']", "problems.evaluation=5", "problems.held_out=false"]
+    return Apart(recipe(*given), tuple(more))
+
+
+def test_questions_of_evaluation_sets_are_left_out_and_counted(tmp_path: Path, problems: Path) -> None:
+    """Of 60, those that another file asks too, in other words of the same question, and those that the recipe asks."""
+    rows = [json.loads(line) for line in problems.read_text().splitlines()]
+    other = [{"question": f" {row['question'].upper()} ", "answer": "1"} for row in rows[3:7]]
+    (tmp_path / "other.jsonl").write_text("".join(json.dumps(row) + "\n" for row in [*other, *other[:1]]))
+    asked = [json.loads(row.model_dump_json()) for row in draw_sets(
+        ["stories:groups"], ["stories:ledger"], Sizes(1, 1, 5), seed=3).evaluation]  # fmt: skip
+    path = tmp_path / "all.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in [*rows, *asked]))
+    with Run(tmp_path / "run", recipe()) as run:
+        stream = Stream(run, ScriptedStudent(), apart([str(tmp_path / "other.jsonl")]))
+        books = {row.stage: row for row in stream.follow(path, size=SIZE)}
+        taught = {row.problem_id for number in range(5) for row in stream.attempts.rows(number)}
+    assert (books["problems"].inputs, books["problems"].accepted) == (65, 56)
+    assert books["problems"].reasons == {"in_evaluation": 9}
+    assert books["attempts"].inputs == 56 * SAMPLES
+    keys = sorted(key_of_question(row["question"])[:16] for row in [*rows[3:7], *asked])
+    expected = hashlib.sha256(b"".join(keys)).hexdigest()[:16]
+    manifest = json.loads((tmp_path / "run" / "manifest.json").read_text())
+    assert manifest["fingerprints"]["apart_questions"] == expected
+    assert taught == {row["id"] for row in rows} - {row["id"] for row in rows[3:7]}
+    assert [type(row).__name__ for row in rows_of(tmp_path / "run", rows[3]["id"])["problems"]] == ["Rejected"]
+    extract(tmp_path / "run", tmp_path / "part", [rows[3]["id"], rows[8]["id"]])
+    assert [row.id for row in read_rows(tmp_path / "part/problems.errors.jsonl", Problem)] == [rows[8]["id"]]
+
+
+def test_a_stream_stays_apart_from_what_it_was_begun_apart_from(tmp_path: Path, problems: Path) -> None:
+    for given, said in ((apart(), ""), (None, "from stories:ledger, not from none"),
+                        (apart(["stories:ledger"]), "not from stories:ledger, stories:ledger"), (apart(), "")):  # fmt: skip
+        with Run(tmp_path / "run", recipe()) as run:
+            stream = Stream(run, ScriptedStudent(), given)
+            if said:
+                with pytest.raises(Failure, match=said):
+                    stream.take(problems)
+            else:
+                assert stream.take(problems).apart == ("stories:ledger",)
+
+
+def test_nothing_but_evaluation_questions_is_refused(tmp_path: Path, problems: Path) -> None:
+    with (
+        Run(tmp_path / "run", recipe()) as run,
+        pytest.raises(BadInput, match=r"holds no problem beside those of evaluation sets \(stories:ledger, "),
+    ):
+        Stream(run, None, apart([str(problems)])).take(problems)
+
+
+def test_of_a_published_set_the_whole_test_split_is_kept_apart(tmp_path: Path) -> None:
+    for split, count in (("test", 30), ("train", 3)):
+        rows = [{"question": f"{split} {n}?", "answer": f"#### {n}"} for n in range(count)]
+        (tmp_path / f"gsm8k_{split}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    keys = replace(apart(evaluation="gsm8k"), data_dir=tmp_path).keys()
+    assert keys == {key_of_question(f"Test {n}") for n in range(30)}
+    assert all(len(key) == 16 for key in keys)
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
+from started import finish, started, wait_for
 from tiny import tiny_folder
 
 from redink.failures import Failure
@@ -28,25 +28,7 @@ PAUSE_S = 0.03
 
 
 def start(engine: str, folder: Path, student: Path, pause_s: float = 0.0) -> subprocess.Popen[bytes]:
-    paths = os.pathsep.join([str(SCRIPT.parent), *sys.path])
-    return subprocess.Popen(
-        [sys.executable, str(SCRIPT), engine, str(folder), str(student), str(PROBLEMS), str(pause_s)],
-        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}, stderr=subprocess.PIPE,
-    )  # fmt: skip
-
-
-def finish(process: subprocess.Popen[bytes]) -> None:
-    _, said = process.communicate(timeout=600)
-    assert process.returncode == 0, said.decode()[-3000:]
-
-
-def wait_for(what: Callable[[], Sequence[Path]], count: int, process: subprocess.Popen[bytes]) -> list[Path]:
-    """The first so many files, once they are there."""
-    until = time.monotonic() + 400
-    while len(found := what()) < count:
-        assert time.monotonic() < until and process.poll() is None, process.stderr and process.stderr.read()[-3000:]
-        time.sleep(0.02)
-    return list(found)
+    return started(SCRIPT, engine, folder, student, PROBLEMS, pause_s)
 
 
 def rows(folder: Path) -> dict[str, str]:

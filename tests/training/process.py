@@ -69,7 +69,7 @@ def main() -> None:
 
     progress, loop._progress, loop._report = loop._progress, with_seen, report
     settings = CrossDPOSettings(
-        epochs=2, learning_rate=1e-3, batch_size=8 // processes, max_grad_norm=1e9, warmup=0.5, save_every=2,
+        epochs=2, learning_rate=1e-3, batch_size=8 // processes, max_grad_norm=1e9, warmup=0.5, save_every=1,
         lora=LoRASettings(rank=2) if kind == "lora" else None,
     )  # fmt: skip
     loaded = Student.load(student)

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -20,7 +20,8 @@ from tiny import tiny_folder
 
 from redink.rows import write_rows
 from redink.training import __main__ as launch
-from redink.training.loop import checkpoint_folder, last_checkpoint
+from redink.training.checkpoints import last_checkpoint
+from redink.training.loop import checkpoint_folder
 
 PROCESS = Path(__file__).with_name("process.py")
 RECIPES = Path(__file__).parents[2] / "recipes" / "accelerate"
@@ -70,14 +71,25 @@ def two_processes(folder: Path, out: Path, kind: str) -> None:
     ])  # fmt: skip
 
 
-def two_shards(folder: Path, out: Path, kind: str, stop: int = 0, recipe: str = "fsdp2_8gpu") -> None:
+def two_shards(folder: Path, out: Path, kind: str, recipe: str = "fsdp2_8gpu") -> None:
+    """A configuration that we ship, with two processes."""
+    in_shards(folder, out, kind, 2, recipe=recipe)
+
+
+def in_shards(
+    folder: Path, out: Path, kind: str, processes: int, stop: int = 0, recipe: str = "fsdp2_8gpu", states: str = "FULL"
+) -> None:
     """`accelerate launch` with a configuration that we ship, made smaller (see `process.shard_on_cpus`)."""
     config = out.with_name(f"{recipe}.yaml")
     text = (RECIPES / config.name).read_text()
-    config.write_text(
-        text.replace("mixed_precision: bf16", 'mixed_precision: "no"').replace("num_processes: 8", "num_processes: 2")
-    )
-    arguments = [str(PROCESS), "2", str(folder), str(out), kind, str(stop)]
+    for before, after in (
+        ("mixed_precision: bf16", 'mixed_precision: "no"'),
+        ("num_processes: 8", f"num_processes: {processes}"),
+        ("FULL_STATE_DICT", f"{states}_STATE_DICT"),
+    ):
+        text = text.replace(before, after)
+    config.write_text(text)
+    arguments = [str(PROCESS), str(processes), str(folder), str(out), kind, str(stop)]
     cpu = {"ACCELERATE_TORCH_DEVICE": "cpu", "ACCELERATE_USE_CPU": "false", "DS_ACCELERATOR": "cpu"}
     accelerate(config, *arguments, **cpu)
 
@@ -147,10 +159,10 @@ def assert_same_gradients(alone: Path, together: Path) -> None:
     assert_close(others, gradients)
 
 
-def assert_same(alone: Path, together: Path) -> None:
+def assert_same(alone: Path, together: Path, processes: int = 2) -> None:
     """All losses, and on each process the weights at the end and on disk."""
     losses, weights = torch.load(alone / "seen-0.pt", weights_only=True)
-    for rank in (0, 1):
+    for rank in range(processes):
         other_losses, other_weights = torch.load(together / f"seen-{rank}.pt", weights_only=True)
         assert len(losses) == 4
         assert other_losses == pytest.approx(losses, abs=1e-6)
@@ -196,16 +208,23 @@ def test_deepspeed_has_the_losses_and_weights_of_one_process(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("alone", ["full"], indirect=True)
-def test_a_killed_training_in_shards_goes_on_where_it_was(
-    folder: Path, tmp_path: Path, alone: tuple[str, Path]
+@pytest.mark.parametrize(
+    ("states", "optimiser", "turns"), [("FULL", "optimizer.bin", (2, 1, 2)), ("SHARDED", "optimizer_0", (2, 1))]
+)
+def test_a_killed_training_in_shards_goes_on_where_it_was_with_any_number_of_processes(
+    folder: Path, tmp_path: Path, alone: tuple[str, Path], states: str, optimiser: str, turns: Sequence[int]
 ) -> None:
-    out = tmp_path / "two"
-    two_shards(folder, out, "full", stop=3)
-    checkpoint = checkpoint_folder(out / "model") / "checkpoint-2"
-    assert {"pytorch_model_fsdp.bin", "optimizer.bin"} <= {path.name for path in checkpoint.iterdir()}
-    assert last_checkpoint(checkpoint.parent) == str(checkpoint)
-    two_shards(folder, out, "full")
-    assert_same(alone[1], out)
+    """Each turn ends in the step after its one checkpoint; only one that began anew writes the first gradients again."""
+    out = tmp_path / "out"
+    for number, processes in enumerate(turns[:-1], start=1):
+        in_shards(folder, out, "full", processes, stop=number + 1, states=states)
+        (out / "gradients.pt").unlink(missing_ok=number > 1)
+        checkpoint = checkpoint_folder(out / "model") / f"checkpoint-{number}"
+        assert (checkpoint / optimiser).exists()
+        assert last_checkpoint(checkpoint.parent) == str(checkpoint)
+    in_shards(folder, out, "full", turns[-1], states=states)
+    assert not (out / "gradients.pt").exists()
+    assert_same(alone[1], out, turns[-1])
 
 
 @pytest.mark.slow

@@ -12,15 +12,19 @@ from redink.cli.shared import (
     CheckerOption,
     CorrectOption,
     DataDirOption,
+    EngineOption,
     LimitOption,
     MaxUsdOption,
     PromptOption,
+    RayAddressOption,
     RecipeArgument,
     RunDirOption,
     SeedOption,
     SetOption,
+    WorkersOption,
     calm_libraries,
     console,
+    engine_settings,
 )
 
 commands = typer.Typer()
@@ -57,6 +61,9 @@ def evaluate_steps(
     batch_rows: Annotated[int, typer.Option(min=1, help="Replies sampled at once.")] = 32,
     run_dir: RunDirOption = Path("runs"),
     name: Annotated[str, typer.Option(help="The directory of markings and bought replies.")] = "evaluate-steps",
+    engine: EngineOption = None,
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
     form: FormOption = "table",
     output: OutputOption = None,
 ) -> None:
@@ -69,7 +76,7 @@ def evaluate_steps(
         set_, student or (), teacher, Judging(judge, judge_url, judge_key_name), golds or (), correct, max_new_tokens,
         batch_rows,
     )  # fmt: skip
-    results, check = steps(asked, run_dir / name, data_dir, limit)
+    results, check = steps(asked, run_dir / name, data_dir, limit, engine_settings(engine, ray_address, workers))
     typer.echo(check.summary, err=True)
     tables = [labelled_table(results), *([given_location_table(results)] if results.given_location else [])]
     show(results, tables, form, output)

@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from redink.stages.engine import EngineSettings
 
 console = Console()
 
@@ -56,6 +59,13 @@ def engine_values(kind: str | None, address: str | None, workers: int | None) ->
     """The keys of a recipe's [engine] that the options give."""
     given = {"kind": kind, "address": address, "workers": workers}
     return {key: value for key, value in given.items() if value is not None}
+
+
+def engine_settings(kind: str | None, address: str | None, workers: int | None) -> EngineSettings:
+    """The same for a command without a recipe."""
+    from redink.stages.engine import EngineSettings
+
+    return EngineSettings.model_validate(engine_values(kind, address, workers))
 
 
 def calm_libraries() -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from redink.cli.shared import (
+    DataDirOption,
     EngineOption,
     FreshOption,
     MaxUsdOption,
@@ -39,6 +40,11 @@ def stream(
     ),
     pairs: Annotated[Path | None, typer.Option(help="Then write the pairs for TRL: .parquet or .jsonl.")] = None,
     size: Annotated[int, typer.Option(min=1, help="Problems per chunk: what is in memory at once.")] = 1024,
+    apart_from: Annotated[
+        list[str] | None,
+        typer.Option(help="Leave out the questions of this set too (test split), as of the recipe's evaluation sets."),
+    ] = None,
+    data_dir: DataDirOption = None,
     set_: SetOption = None,
     run_dir: RunDirOption = Path("runs"),
     name: NameOption = None,
@@ -52,9 +58,10 @@ def stream(
 ) -> None:
     """The student's errors on millions of problems, corrected and paired, in bounded memory; goes on where it left off.
 
-    The recipe says who solves and who teaches, as for `redink run`; its sets of problems are not used.
+    The recipe says who solves and who teaches, as for `redink run`. Questions of its evaluation set are left out.
     """
     from redink.cli.running import RunOptions
+    from redink.pipelines.apart import Apart
     from redink.pipelines.exporting import export_pairs
     from redink.pipelines.streaming import STAGES, Stream
     from redink.recipe import load_recipe
@@ -74,7 +81,7 @@ def stream(
     if fresh:
         start_anew(folder)
     with Run(folder, loaded) as run:
-        Stream(run).follow(problems, until, size)
+        Stream(run, apart=Apart(loaded, tuple(apart_from or ()), data_dir)).follow(problems, until, size)
     if pairs:
         said = f"{export_pairs(folder, pairs)} pairs: {pairs}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)

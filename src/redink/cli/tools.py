@@ -8,7 +8,15 @@ from typing import Annotated, Literal
 import typer
 from rich.table import Table
 
-from redink.cli.shared import DataDirOption, calm_libraries, console
+from redink.cli.shared import (
+    DataDirOption,
+    EngineOption,
+    RayAddressOption,
+    WorkersOption,
+    calm_libraries,
+    console,
+    engine_settings,
+)
 from redink.failures import Failure
 
 commands = typer.Typer()
@@ -68,13 +76,24 @@ def grade(
     judge_prompt: Annotated[str, typer.Option(help="How the judge is asked: a bundled prompt or a file.")] = (
         "judge_answer"
     ),
+    engine: EngineOption = None,
+    ray_address: RayAddressOption = None,
+    workers: WorkersOption = None,
 ) -> None:
-    """Grade predictions against gold answers: a verdict per row, counts with 95 % intervals."""
+    """Grade predictions against gold answers: a verdict per row, counts with 95 % intervals.
+
+    Of millions of rows, or with a slow checker, --engine ray has a cluster grade them; the same command goes on after
+    a kill.
+    """
+    import shutil
+    from contextlib import closing
+
     from redink.answers.checkers import checker_of, with_options
     from redink.evaluation.judge import AnswerJudge
     from redink.models.openai import OpenAIChat
     from redink.pipelines import grading
     from redink.prompts import load_prompt
+    from redink.stages.engines import engine_of
 
     chosen = checker_of(with_options(checker, switch or []))
     asked = None
@@ -82,9 +101,11 @@ def grade(
         asked = AnswerJudge(OpenAIChat(judge, judge_url, key_name=judge_key_name), load_prompt(judge_prompt))
     to = grading.output_of(predictions, gold, output)
     rows, bad = grading.read_predictions(predictions, gold)
-    graded = grading.grade_predictions(rows, chosen, kind, asked)
+    with closing(engine_of(engine_settings(engine, ray_address, workers))) as makes:
+        graded = grading.grade_predictions(rows, chosen, kind, asked, makes, grading.parts_of(to))
     summary = grading.summarise(graded, bad, chosen, asked)
     aside, books = grading.write_grades(to, graded, bad, summary)
+    shutil.rmtree(grading.parts_of(to), ignore_errors=True)
     console.print(grading.as_table(summary))
     for reason, count in summary.quarantined.items():
         console.print(f"quarantined: {count} {reason}, see {aside}", markup=False, highlight=False, soft_wrap=True)

@@ -17,6 +17,7 @@ from redink.markup import render_step, render_steps
 from redink.models.student import Request, Sampling, Student
 from redink.progress import Advance, quiet
 from redink.prompts import Prompt
+from redink.stages.making import not_made
 from redink.stages.pairs import STEP_ENDS, marked_error, repairs
 from redink.stages.reviews import correction_prompt
 from redink.types import (
@@ -227,6 +228,11 @@ def answers_given_location(
             )
         )
     return rows
+
+
+def no_mended_answer(solution: LabelledSolution, why: str) -> list[MendedAnswer]:
+    """What stands for the answer to a solution that a student could not be shown: ungradable, hence not right."""
+    return [MendedAnswer(id=solution.id, text="", answer=None, verdict=not_made(why), truncated=False)]
 
 
 def as_problem(solution: LabelledSolution) -> Problem:

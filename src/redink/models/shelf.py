@@ -11,8 +11,8 @@ from redink.models.student import Student
 class Shelf:
     """Holds one student. A copy that travels to another process is empty: whoever works there loads its own, once."""
 
-    def __init__(self) -> None:
-        self._held: Student | None = None
+    def __init__(self, held: Student | None = None) -> None:
+        self._held = held
 
     def student(self, name: str) -> Student:
         """The student of this name, as `Student.load` takes it."""

@@ -58,7 +58,7 @@ def extract(folder: Path, to: Path, problem_ids: Sequence[str]) -> None:
     if to.exists():
         raise Failure(f"{to} is there already.", "Choose another folder with --to.")
     found = [rows_of(folder, name) for name in problem_ids]
-    write_rows(to / "problems.errors.jsonl", (row for rows in found for row in rows["problems"]))
+    write_rows(to / "problems.errors.jsonl", (row for rows in found for row in rows["problems"] if _belongs(row, None)))
     for stage in (name for name in STAGES if name not in ("problems", "errors")):
         rows = [row for part in found for row in part.get(stage, ())]
         for side, kind in SIDES.items():

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -18,14 +21,23 @@ from redink.evaluation.judge import METHOD, AnswerJudge, judge_ungradable
 from redink.evaluation.statistics import Estimate, clustered_proportion
 from redink.failures import BadInput, Failure
 from redink.pipelines.tables import percent
-from redink.progress import progress
+from redink.progress import Advance, progress
 from redink.rows import parse_object, write_rows, write_text
+from redink.stages.engine import LOCAL, Engine
+from redink.stages.making import not_made
+from redink.stages.shards import Shards
 from redink.types import Outcome, Problem, Quarantined, Row, Verdict
 
 STAGE = "grade"
 LONGEST_BARE = 200
+PART = 1024
+"""Rows that a worker grades at a time."""
+Prediction = tuple[int, str | None, Problem]
+"""Line, prediction, and the problem with its gold answer."""
 Kind = Literal["auto", "replies", "answers"]
 Fields = Mapping[str, object]
+USED = ("id", "prediction", "gold", "answer", "question", "source", "entry")
+HALF = "a text holds half a character (a lone surrogate)"
 
 
 class Graded(Row):
@@ -55,9 +67,7 @@ class GradeSummary(Row):
     quarantined: dict[str, int] = Field(description="Rows that could not be read, by reason; see the quarantine file.")
 
 
-def read_predictions(
-    path: Path, gold_path: Path | None = None
-) -> tuple[list[tuple[int, str | None, Problem]], list[Quarantined]]:
+def read_predictions(path: Path, gold_path: Path | None = None) -> tuple[list[Prediction], list[Quarantined]]:
     """Read (line, prediction, problem with its gold answer) for each usable row, and the others with their reasons.
 
     A row holds `prediction` (text, a number, or null for none) and `gold`, or an `id` that stands in the gold file,
@@ -111,6 +121,8 @@ def _read_golds(path: Path) -> dict[str, Fields]:
     golds: dict[str, Fields] = {}
     for number, raw in _lines(path):
         fields = parse_object(path, number, raw)
+        if _half_a_character(raw, fields):
+            raise BadInput(path, f"{HALF}.", "Mend or remove that line.", line=number)
         name = _id(fields)
         if name is None:
             raise BadInput(path, "is missing.", "Each gold row needs an id.", line=number, field="id")
@@ -125,6 +137,8 @@ def _prediction(path: Path, number: int, raw: bytes, golds: Mapping[str, Fields]
         fields = parse_object(path, number, raw)
     except BadInput as failure:
         raise _Unusable("not_json", failure.what) from None
+    if _half_a_character(raw, fields):
+        raise _Unusable("bad_text", HALF)
     if "prediction" not in fields:
         raise _Unusable("no_prediction", "the field 'prediction' is missing")
     name = _id(fields)
@@ -135,6 +149,17 @@ def _prediction(path: Path, number: int, raw: bytes, golds: Mapping[str, Fields]
     if name not in golds:
         raise _Unusable("no_gold", f"the id {name!r} is not in the gold file")
     return _said(fields["prediction"]), _problem(name, golds[name])
+
+
+def _half_a_character(raw: bytes, fields: Fields) -> bool:
+    """Whether a field that is used holds a lone surrogate: JSON can escape one, no file of verdicts can hold it."""
+    if b"\\u" not in raw:
+        return False
+    try:
+        json.dumps([fields.get(name) for name in USED], ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _id(fields: Fields) -> str | None:
@@ -171,28 +196,79 @@ def output_of(predictions: Path, gold: Path | None, output: Path | None) -> Path
     return to
 
 
+def parts_of(output: Path) -> Path:
+    """Where workers' verdicts wait until all are there: beside the output."""
+    return output.with_name(output.name.removesuffix(".jsonl") + ".parts")
+
+
 def grade_predictions(
-    rows: Sequence[tuple[int, str | None, Problem]],
+    rows: Sequence[Prediction],
     checker: Checker,
     kind: Kind = "auto",
     judge: AnswerJudge | None = None,
+    engine: Engine = LOCAL,
+    parts: Path | None = None,
 ) -> list[Graded]:
     """Grade rows as `read_predictions` gives them, in their order; shows progress.
 
     `kind` says what predictions are: 'replies' to extract an answer from, bare 'answers', or 'auto': replies, but
     a single line of at most 200 characters in which none is found is taken for the answer itself.
+    Another engine than the local one keeps verdicts in `parts`, which it needs; whoever comes after goes on from them.
+    There, a row that cannot be graded for a fault or a crash of the checker is ungradable.
     """
+    with progress("grading", len(rows), "answers") as advance:
+        if parts is None or (engine is LOCAL and not parts.exists()):
+            graded = _graded(rows, checker, kind, advance)
+        else:
+            shards = Shards(parts, Graded, _Grading(checker, kind), PART, engine, _not_graded)
+            name = _name(rows, checker, kind)
+            shards.fill([name], rows, advance)
+            graded = shards.rows(name, rows)
+    return graded if judge is None else _judged(judge, rows, graded)
+
+
+@dataclass(frozen=True)
+class _Grading:
+    """How a shard is graded, in whichever process."""
+
+    checker: Checker
+    kind: Kind
+
+    def __call__(self, rows: Sequence[Prediction], name: str, number: int, advance: Advance) -> Sequence[Graded]:
+        return _graded(rows, self.checker, self.kind, advance)
+
+
+def _not_graded(row: Prediction, why: str) -> list[Graded]:
+    line, _, problem = row
+    return [Graded(id=problem.id, line=line, answer=None, gold=problem.answer, verdict=not_made(why))]
+
+
+def _name(rows: Sequence[Prediction], checker: Checker, kind: Kind) -> str:
+    """What tells these rows, so graded, from others."""
+    digest = hashlib.sha256(f"{checker.name}\n{kind}\n".encode())
+    for row in rows:
+        digest.update(f"{row!r}\n".encode())
+    return digest.hexdigest()[:16]
+
+
+def _graded(rows: Sequence[Prediction], checker: Checker, kind: Kind, advance: Advance) -> list[Graded]:
     problems = [problem for _, _, problem in rows]
     answers = [_answer(checker, prediction, problem, kind) for _, prediction, problem in rows]
-    verdicts = _verdicts(checker, answers, problems)
-    if judge is not None:
-        open_rows = sum(row.outcome == "ungradable" for row in verdicts) - answers.count(None)
-        with progress("judging", open_rows, "answers") as advance:
-            verdicts = asyncio.run(judge_ungradable(judge, answers, problems, verdicts, advance))
+    verdicts = _verdicts(checker, answers, problems, advance)
     return [
         Graded(id=problem.id, line=line, answer=answer, gold=problem.answer, verdict=verdict)
         for (line, _, problem), answer, verdict in zip(rows, answers, verdicts, strict=True)
     ]
+
+
+def _judged(judge: AnswerJudge, rows: Sequence[Prediction], graded: Sequence[Graded]) -> list[Graded]:
+    """The same, ungradable ones that have an answer judged."""
+    answers, verdicts = [row.answer for row in graded], [row.verdict for row in graded]
+    open_rows = sum(row.verdict.outcome == "ungradable" and row.answer is not None for row in graded)
+    with progress("judging", open_rows, "answers") as advance:
+        problems = [problem for _, _, problem in rows]
+        judged = asyncio.run(judge_ungradable(judge, answers, problems, verdicts, advance))
+    return [row.model_copy(update={"verdict": verdict}) for row, verdict in zip(graded, judged, strict=True)]
 
 
 def _answer(checker: Checker, prediction: str | None, problem: Problem, kind: Kind) -> str | None:
@@ -207,12 +283,12 @@ def _answer(checker: Checker, prediction: str | None, problem: Problem, kind: Ki
     return found
 
 
-def _verdicts(checker: Checker, answers: Sequence[str | None], problems: Sequence[Problem]) -> list[Verdict]:
+def _verdicts(
+    checker: Checker, answers: Sequence[str | None], problems: Sequence[Problem], advance: Advance
+) -> list[Verdict]:
     found = [(place, answer) for place, answer in enumerate(answers) if answer is not None]
-    with progress("grading", len(found), "answers") as advance:
-        checked = checker.compare_many(
-            [answer for _, answer in found], [problems[place] for place, _ in found], advance
-        )
+    advance(len(answers) - len(found))
+    checked = checker.compare_many([answer for _, answer in found], [problems[place] for place, _ in found], advance)
     by_place = {place: verdict for (place, _), verdict in zip(found, checked, strict=True)}
     return [by_place.get(place, NO_ANSWER) for place in range(len(answers))]
 
@@ -231,7 +307,7 @@ def summarise(
         right=_share(graded, "right"),
         wrong=_share(graded, "wrong"),
         ungradable=_share(graded, "ungradable"),
-        no_answer=sum(row.answer is None for row in graded),
+        no_answer=sum(row.verdict == NO_ANSWER for row in graded),
         judged=sum(row.method == METHOD and row.outcome != "ungradable" for row in verdicts),
         by_method=dict(Counter(row.method for row in verdicts).most_common()),
         quarantined=dict(sorted(Counter(row.reason for row in quarantined).items())),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from redink.evaluation.step_judge import StepJudge
 from redink.evaluation.teacher_quality import ARMS, Case, Kind, Piece
 from redink.failures import BadInput, Failure
 from redink.markup import render_thought
+from redink.models.shelf import placed
 from redink.models.student import Sampling, Student, derived_seed
 from redink.pipelines.chains import ChainsReport, evaluate_chains
 from redink.pipelines.evaluation import prompts_for
@@ -51,6 +52,8 @@ from redink.recipe import Recipe, TeacherRecipe, load_recipe
 from redink.rows import read_json_lines, read_rows, slug, write_rows
 from redink.run import JOURNAL
 from redink.stages.attempts import attempt
+from redink.stages.engine import EngineSettings
+from redink.stages.engines import engine_of
 from redink.types import ChainRow, Problem, Row, ThoughtRow
 
 R = TypeVar("R")
@@ -95,12 +98,16 @@ class StepQuestion:
 
 
 def steps(
-    asked: StepQuestion, folder: Path, data_dir: Path | None = None, limit: int | None = None
+    asked: StepQuestion,
+    folder: Path,
+    data_dir: Path | None = None,
+    limit: int | None = None,
+    engine: EngineSettings | None = None,
 ) -> tuple[StepResults, SetCheck]:
     """Students, a teacher and a judge on a set of labelled solutions; markings and bought replies lie in `folder`.
 
-    With `limit` so many of them, evenly spread. `teacher` is 'reference', or a recipe whose teacher is asked; it sees
-    the gold solutions of the sources in `golds`.
+    With `limit` so many of them, evenly spread. `engine` says who makes what students write (None: this process).
+    `teacher` is 'reference', or a recipe whose teacher is asked; it sees the gold solutions of the sources in `golds`.
     Raises `Failure` for what the user can mend.
     """
     checks: list[SetCheck] = []
@@ -112,8 +119,8 @@ def steps(
             f"{asked.labelled}: no gold solution is known, so no teacher can review it.",
             "Name the set that its questions come from, such as --golds gsm8k.",
         )
-    with _reviewers(asked, golds, folder) as reviewers:
-        return evaluate_steps(asked.labelled, solutions, reviewers, folder / "markings"), checks[0]
+    with closing(engine_of(engine or EngineSettings())) as makes, _reviewers(asked, golds, folder) as reviewers:
+        return evaluate_steps(asked.labelled, solutions, reviewers, folder / "markings", makes), checks[0]
 
 
 def spread(rows: Sequence[R], limit: int | None) -> list[R]:
@@ -141,9 +148,10 @@ def _reviewers(asked: StepQuestion, golds: dict[str, Problem], folder: Path) -> 
 
 
 def _student_reviewer(name: str, asked: StepQuestion) -> StudentReviewer:
-    student = Student.load(name)
+    student = Student.load(placed(name))
     prompt = prompts_for(student, None, asked.correct)[1]
-    return StudentReviewer(student, prompt, Sampling(max_new_tokens=asked.max_new_tokens, batch_rows=asked.batch_rows))
+    sampling = Sampling(max_new_tokens=asked.max_new_tokens, batch_rows=asked.batch_rows)
+    return StudentReviewer(student, prompt, sampling, label=name)
 
 
 def _teacher_reviewer(name: str, golds: dict[str, Problem], folder: Path, stack: ExitStack) -> Reviewer:

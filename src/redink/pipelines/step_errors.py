@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from pydantic import Field
 
@@ -25,29 +25,37 @@ from redink.evaluation.labelled import (
 )
 from redink.evaluation.step_errors import (
     JudgedReview,
+    MendedAnswer,
     MendedAnswers,
     StepErrors,
     answers_given_location,
     as_problem,
     mendable,
     mended_answers,
+    no_mended_answer,
 )
 from redink.evaluation.step_judge import StepJudge, judge_reviews, mark_solutions
 from redink.failures import Failure, RowFailure, Unteachable
+from redink.models.shelf import Shelf
 from redink.models.student import Request, Sampling, Student
 from redink.pipelines.series import weights_of
 from redink.pipelines.staff import Open
 from redink.pipelines.tables import Table, percent
 from redink.progress import Advance, progress
 from redink.prompts import Prompt
-from redink.rows import read_rows, write_rows
-from redink.stages.chunks import CHUNK, chunk_path
+from redink.rows import write_rows
+from redink.stages.chunks import chunk_path
+from redink.stages.engine import LOCAL, Engine
 from redink.stages.flow import flow
+from redink.stages.making import not_made
+from redink.stages.shards import MakeShard, Shards, SpoiledShard
 from redink.teaching.protocols import Teacher
 from redink.teaching.reference import first_wrong_step
 from redink.types import Attempt, LabelledSolution, Problem, Review, Row
 
+R = TypeVar("R", bound=Row)
 STAGE = "evaluate-steps"
+GIVEN = "given-location"
 
 
 class Reviewer(Protocol):
@@ -115,7 +123,7 @@ class StudentReviewer:
     @property
     def identity(self) -> str:
         """Student, its weights as they are now, prompt and sampling."""
-        return f"{self.student.name}\n{weights_of(self.student.name)}\n{self.prompt.text}\n{self.sampling}"
+        return f"{self.name}\n{weights_of(self.student.name)}\n{self.prompt.text}\n{self.sampling}"
 
     def kept(self, solutions: Sequence[LabelledSolution]) -> list[LabelledSolution]:
         """All."""
@@ -123,18 +131,49 @@ class StudentReviewer:
 
     def mark(self, solutions: Sequence[LabelledSolution], advance: Advance) -> list[Marking]:
         """One review each."""
-        requests = [Request(self.prompt.render(question=row.question, attempt=shown(row))) for row in solutions]
-        replies = self.student.generate(requests, self.sampling, advance)
-        markings = []
-        for row, drawn in zip(solutions, replies, strict=True):
-            step, readable = read_mark(drawn[0].text)
-            markings.append(
-                Marking(
-                    id=row.id, step=step, readable=readable, text=drawn[0].text, truncated=drawn[0].truncated,
-                    tokens=drawn[0].tokens,
-                )
-            )  # fmt: skip
-        return markings
+        return _reviewed(self.student, self.prompt, self.sampling, solutions, advance)
+
+    @property
+    def marking(self) -> MakeShard[LabelledSolution, Marking]:
+        """`mark` for a shard; a worker elsewhere loads the student itself."""
+        shelf, name, prompt, sampling = Shelf(self.student), self.student.name, self.prompt, self.sampling
+
+        def make(rows: Sequence[LabelledSolution], _: str, chunk: int, advance: Advance) -> list[Marking]:
+            return _reviewed(shelf.student(name), prompt, sampling, rows, advance)
+
+        return make
+
+    @property
+    def mending(self) -> MakeShard[LabelledSolution, MendedAnswer]:
+        """`answers_given_location` for a shard, likewise."""
+        shelf, name, prompt, sampling = Shelf(self.student), self.student.name, self.prompt, self.sampling
+
+        def make(rows: Sequence[LabelledSolution], _: str, chunk: int, advance: Advance) -> list[MendedAnswer]:
+            return answers_given_location(rows, shelf.student(name), prompt, sampling, advance=advance)
+
+        return make
+
+
+def _reviewed(
+    student: Student, prompt: Prompt, sampling: Sampling, solutions: Sequence[LabelledSolution], advance: Advance
+) -> list[Marking]:
+    requests = [Request(prompt.render(question=row.question, attempt=shown(row))) for row in solutions]
+    replies = student.generate(requests, sampling, advance)
+    markings = []
+    for row, drawn in zip(solutions, replies, strict=True):
+        step, readable = read_mark(drawn[0].text)
+        markings.append(
+            Marking(
+                id=row.id, step=step, readable=readable, text=drawn[0].text, truncated=drawn[0].truncated,
+                tokens=drawn[0].tokens,
+            )
+        )  # fmt: skip
+    return markings
+
+
+def unmarked(solution: LabelledSolution, why: str) -> list[Marking]:
+    """What stands for the marking of a solution that a student could not be shown: unreadable, which is a miss."""
+    return [Marking(id=solution.id, readable=False, text=not_made(why).reason)]
 
 
 @dataclass(frozen=True)
@@ -267,12 +306,16 @@ class DummyReviewer:
 
 
 def evaluate_steps(
-    name: str, solutions: Sequence[LabelledSolution], reviewers: Sequence[Reviewer], folder: Path | None = None
+    name: str,
+    solutions: Sequence[LabelledSolution],
+    reviewers: Sequence[Reviewer],
+    folder: Path | None = None,
+    engine: Engine = LOCAL,
 ) -> StepResults:
     """The figures of every reviewer on one set, the dummies' for comparison where none is among them; shows progress.
 
-    With `folder` markings are kept there (`marked`). Students are shown the true step too, where the set has gold
-    answers. Raises `Failure` for an empty set and as the reviewers' models do.
+    With `folder` markings are kept there (`marked`), and `engine` has students make theirs. Students are shown the true
+    step too, where the set has gold answers. Raises `Failure` for an empty set and as the reviewers' models do.
     """
     if not solutions:
         raise Failure(f"{name}: there is no solution to review.", "Raise --limit.")
@@ -280,10 +323,11 @@ def evaluate_steps(
     figures, given = [], {}
     for reviewer in (*reviewers, *dummies):
         kept = reviewer.kept(solutions)
-        markings = marked(reviewer, kept, folder)
+        markings = marked(reviewer, kept, folder, engine)
         figures.append(labelled_figures(kept, markings, reviewer.name, left_out=len(solutions) - len(kept)))
         if isinstance(reviewer, StudentReviewer) and (rows := mendable(kept)):
-            given[reviewer.name] = _given_location(reviewer, rows, dict(zip(kept, markings, strict=True)))
+            unaided = dict(zip(kept, markings, strict=True))
+            given[reviewer.name] = _given_location(reviewer, rows, unaided, folder, engine)
     return StepResults(
         set=name,
         solutions=len(solutions),
@@ -293,44 +337,66 @@ def evaluate_steps(
     )
 
 
-def marked(reviewer: Reviewer, solutions: Sequence[LabelledSolution], folder: Path | None = None) -> list[Marking]:
+def marked(
+    reviewer: Reviewer, solutions: Sequence[LabelledSolution], folder: Path | None = None, engine: Engine = LOCAL
+) -> list[Marking]:
     """The reviewer's markings, written into `folder` too, under a name that tells reviewer and solutions.
 
-    A student's are kept chunk by chunk, and a later call goes on from them. All others' are made anew by each call and
-    all at once, in one event loop: what a judge or a teacher says is bought once and kept by its journal, which alone
-    knows what it depends on, and a call that failed for the server's sake is worth another try.
+    A student's are made by `engine` and kept chunk by chunk, and a later call goes on from them. All others' are made
+    anew by each call and all at once, in one event loop: what a judge or a teacher says is bought once and kept by its
+    journal, which alone knows what it depends on, and a call that failed for the server's sake is worth another try.
     """
-    markings: list[Marking] = []
-    sampled = isinstance(reviewer, StudentReviewer)
-    size = CHUNK if sampled else max(1, len(solutions))
-    place = folder / _slug(reviewer, solutions) if folder else None
+    if not solutions:
+        return []
     with progress(f"{reviewer.name} marking", len(solutions), "solutions") as advance:
-        for number, start in enumerate(range(0, len(solutions), size)):
-            part = solutions[start : start + size]
-            path = chunk_path(place, number) if place else None
-            if sampled and path and path.exists():
-                markings += read_rows(path, Marking)
-                advance(len(part))
-                continue
-            made = reviewer.mark(part, advance)
-            if path:
-                write_rows(path, made)
-            markings += made
+        if folder is None:
+            return reviewer.mark(solutions, advance)
+        name = _slug(reviewer, solutions)
+        if isinstance(reviewer, StudentReviewer):
+            return _filled(folder, name, Marking, reviewer.marking, unmarked, solutions, engine, advance)
+        markings = reviewer.mark(solutions, advance)
+        write_rows(chunk_path(folder / name, 0), markings)
     return markings
 
 
-def _slug(reviewer: Reviewer, solutions: Sequence[LabelledSolution]) -> str:
-    contents = "\n".join(row.model_dump_json(exclude={"first_wrong", "answer_right"}) for row in solutions)
+def _filled(
+    folder: Path,
+    name: str,
+    kind: type[R],
+    make: MakeShard[LabelledSolution, R],
+    spoiled: SpoiledShard[LabelledSolution, R],
+    solutions: Sequence[LabelledSolution],
+    engine: Engine,
+    advance: Advance,
+) -> list[R]:
+    """A student's rows in `<folder>/<name>`, as far as they are not there."""
+    shards = Shards(folder, kind, make, engine=engine, spoiled=spoiled)
+    shards.fill([name], solutions, advance)
+    return shards.rows(name, solutions)
+
+
+def _slug(reviewer: Reviewer, solutions: Sequence[LabelledSolution], *, located: bool = False) -> str:
+    """What tells rows of one reviewer on some solutions from others; with `located` it was shown the true steps."""
+    unseen = {"answer_right"} if located else {"first_wrong", "answer_right"}
+    contents = "\n".join(row.model_dump_json(exclude=unseen) for row in solutions)
     digest = hashlib.sha256(f"{reviewer.identity}\n{contents}".encode()).hexdigest()
     readable = "".join(letter if letter.isalnum() or letter in "-." else "-" for letter in reviewer.name)
     return f"{readable.strip('-.')[:40]}-{digest[:12]}"
 
 
 def _given_location(
-    reviewer: StudentReviewer, rows: Sequence[LabelledSolution], markings: Mapping[LabelledSolution, Marking]
+    reviewer: StudentReviewer,
+    rows: Sequence[LabelledSolution],
+    markings: Mapping[LabelledSolution, Marking],
+    folder: Path | None,
+    engine: Engine,
 ) -> MendedAnswers:
     with progress(f"{reviewer.name} mending", len(rows), "solutions") as advance:
-        given = answers_given_location(rows, reviewer.student, reviewer.prompt, reviewer.sampling, advance=advance)
+        if folder is None:
+            given = answers_given_location(rows, reviewer.student, reviewer.prompt, reviewer.sampling, advance=advance)
+        else:
+            place, name = folder / GIVEN, _slug(reviewer, rows, located=True)
+            given = _filled(place, name, MendedAnswer, reviewer.mending, no_mended_answer, rows, engine, advance)
     unaided = [grade_by(MATH, markings[row].text, as_problem(row))[1] for row in rows]
     return mended_answers(given, unaided)
 

@@ -23,6 +23,7 @@ from redink.answers.checking import forget
 from redink.failures import BadInput, BadRecipe, Failure
 from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampler, Sampling, derived_seed
+from redink.pipelines.apart import Apart, fingerprint_of, key_of_question
 from redink.pipelines.panels import Corrected
 from redink.pipelines.spending import ledger_table, write_ledger
 from redink.pipelines.staff import Staff, hire, journal_of
@@ -64,6 +65,7 @@ SIDES: dict[str, type[Row] | None] = {"": None, ".rejected": Rejected, ".quarant
 """The files of a stage in a plain run directory, and what is in them; None: accepted rows."""
 HANDED_OUT = 32
 """Chunks that are handed to an engine at a time: a cluster's are in memory here until they are made."""
+IN_EVALUATION = "in_evaluation"
 Made = tuple[int, Sequence[Row]]
 """How many inputs a chunk has, and an outcome for each."""
 
@@ -75,13 +77,15 @@ class Taken(Row):
     lines: int = Field(ge=0, description="Its rows that are not blank.")
     chunks: int = Field(ge=0, description="Chunks of each stage.")
     size: int = Field(ge=1, description="Lines per chunk.")
+    apart: tuple[str, ...] = Field((), description="Sources whose evaluation questions were left out.")
+    apart_questions: str = Field("", description="Fingerprint of these questions.")
 
 
 class Stream:
     """One run directory whose rows lie in chunks."""
 
-    def __init__(self, run: Run[Recipe], solver: Sampler | None = None) -> None:
-        """`solver` stands in for the recipe's student, e.g. a scripted one.
+    def __init__(self, run: Run[Recipe], solver: Sampler | None = None, apart: Apart | None = None) -> None:
+        """`solver` stands in for the recipe's student, e.g. a scripted one; questions of `apart` are left out.
 
         Raises `BadRecipe` for switches of the recipe that are not streamed.
         """
@@ -101,7 +105,7 @@ class Stream:
         self.checker = checker_of(self.recipe.problems.checker)
         prompts = self.recipe.prompts
         self._ask, self._correct = load_prompt(prompts.solve), load_prompt(prompts.correct)
-        self._given, self._shelf = solver, Shelf()
+        self._given, self._shelf, self._apart = solver, Shelf(), apart
 
     def follow(self, problems: Path, until: str = "pairs", size: int = SIZE) -> list[StageCounts]:
         """Do every stage up to `until` (one of `STAGES`); returns their books.
@@ -114,7 +118,8 @@ class Stream:
         for stage, make in zip(STAGES[1:], makers, strict=True):
             if STAGES.index(stage) <= STAGES.index(until):
                 books.append(make(taken))
-        self.run.write_manifest({"problems": taken.sha256}, {name: self._seed(name) for name in STAGES[1:]})
+        sets = {"problems": taken.sha256} | ({"apart_questions": taken.apart_questions} if taken.apart else {})
+        self.run.write_manifest(sets, {name: self._seed(name) for name in STAGES[1:]})
         return books
 
     # ------------------------------------------------------------------ problems
@@ -122,13 +127,20 @@ class Stream:
     def take(self, problems: Path, size: int = SIZE) -> Taken:
         """Put the problems of a JSONL file (also .zst or .gz) into chunks, and file them by id.
 
-        A line that is no problem is quarantined. Raises `BadInput` for an id that stands twice or an empty file.
+        A line that is no problem is quarantined; a question that stands in an evaluation set is rejected. Raises
+        `BadInput` for an id that stands twice or a file without a problem to use.
         """
+        names = self._apart.names if self._apart else ()
         path, digest = self.run.path(f"{FOLDER}/problems.json"), _sha256(problems)
         if path.exists():
             taken = Taken.model_validate_json(path.read_text("utf-8"))
             if taken.sha256 != digest:
                 raise Failure(f"{self.run.folder} was made of other problems.", "Choose another --name, or --fresh.")
+            if taken.apart != names:
+                raise Failure(
+                    f"{self.run.folder} was kept apart from {', '.join(taken.apart) or 'no evaluation set'}, not from "
+                    f"{', '.join(names) or 'none'}.", "Choose another --name, or --fresh.",
+                )  # fmt: skip
             return taken
         taken = self._take(problems, size, digest)
         write_text(path, taken.model_dump_json() + "\n")
@@ -136,23 +148,29 @@ class Stream:
 
     def _take(self, path: Path, size: int, digest: str) -> Taken:
         keys, chunks, lines, number = array("Q"), array("L"), 0, -1
+        names, asked = (self._apart.names, self._apart.keys()) if self._apart else ((), frozenset())
+        kept = 0
         with progress("problems", 0) as advance:
-            for number, read in enumerate(_batched(_read(path), size)):
-                self.problems.write(number, len(read), read)
-                ids = [row.id for row in read if isinstance(row, Problem)]
+            for number, read in enumerate(_batched((_left_out(row, asked) for row in _read(path)), size)):
+                kept += self.problems.write(number, len(read), read).accepted
+                ids = [_id(row) for row in read if isinstance(row, Problem | Rejected)]
                 keys.extend(map(key_of, ids))
                 chunks.extend([number] * len(ids))
                 lines += len(read)
                 advance(len(read))
-        if not keys:
-            raise BadInput(path, "holds no problem.", "Each line holds one JSON object with question and answer.")
+        if not kept:
+            known = f" beside those of evaluation sets ({', '.join(names)})" if keys else ""
+            raise BadInput(path, f"holds no problem{known}.", "Each line: a JSON object with question and answer.")
         index = Index.build(index_path(self.run.folder), np.array(keys, np.uint64), np.array(chunks, np.uint32))
         self._refuse_doubles(path, index)
-        return Taken(sha256=digest, lines=lines, chunks=number + 1, size=size)
+        return Taken(
+            sha256=digest, lines=lines, chunks=number + 1, size=size, apart=names, apart_questions=fingerprint_of(asked)
+        )
 
     def _refuse_doubles(self, path: Path, index: Index) -> None:
         for first, second in index.shared():
-            ids = [row.id for number in sorted({first, second}) for row in self.problems.rows(number)]
+            rows = (row for number in sorted({first, second}) for row in self.problems.outcomes(number))
+            ids = [_id(row) for row in rows if isinstance(row, Problem | Rejected)]
             double = next((name for place, name in enumerate(ids) if name in set(ids[:place])), None)
             if double is not None:
                 raise BadInput(path, f"the id {double!r} stands twice.", "Give each problem an id of its own.")
@@ -330,6 +348,17 @@ def stores(folder: Path) -> dict[str, Store[Any]]:
 def index_path(folder: Path) -> Path:
     """The index of a run directory whose rows lie in chunks."""
     return folder / FOLDER / "problems.index.npy"
+
+
+def _left_out(row: Row, asked: frozenset[bytes]) -> Row:
+    """A problem whose question is among those asked in evaluations becomes `Rejected`; every other row stays."""
+    if asked and isinstance(row, Problem) and key_of_question(row.question) in asked:
+        return Rejected(problem_id=row.id, stage="problems", reason=IN_EVALUATION)
+    return row
+
+
+def _id(row: Problem | Rejected) -> str:
+    return row.id if isinstance(row, Problem) else row.problem_id
 
 
 def _sha256(path: Path) -> str:

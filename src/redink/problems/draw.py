@@ -64,6 +64,18 @@ def draw_sets(
     return sets
 
 
+def draw_evaluation(
+    sources: Sequence[str],
+    count: int,
+    *,
+    held_out_only: bool = False,
+    seed: int = 0,
+    data_dir: Path | None = None,
+) -> list[Problem]:
+    """The evaluation set alone, as `draw_sets` draws it: it comes first, so it does not depend on the other two."""
+    return _mixed(sources, count, "test", set(), seed, data_dir, held_out_only, [])
+
+
 def _mixed(
     sources: Sequence[str],
     count: int,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from redink.failures import Failure
 from redink.training.adapters import checkpoint_folder
-from redink.training.loop import last_checkpoint
+from redink.training.checkpoints import last_checkpoint
 
 _OURS = "redink: "
 _NOISE = re.compile(r"Traceback|torch[./]distributed|ChildFailedError|^\s*(?:File \"|[~^]+$)")

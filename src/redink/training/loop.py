@@ -24,6 +24,7 @@ from redink.models.student import Student, derived_seed
 from redink.progress import Advance, progress, quiet
 from redink.rows import unwritable, write_rows, write_text
 from redink.training.adapters import checkpoint_folder, whole_model
+from redink.training.checkpoints import last_checkpoint, resumable
 from redink.training.encoding import LeftOut
 from redink.training.packed import Packed
 from redink.training.settings import TrainSettings
@@ -38,9 +39,6 @@ CHECKPOINTING = next(
     if name in TrainingArguments.__dataclass_fields__
 )
 """What the installed transformers calls gradient checkpointing among its arguments."""
-
-OPTIMISERS = ("optimizer.pt", "optimizer.bin", "optimizer_0", "latest")
-"""What a checkpoint keeps of the optimiser: transformers' own, FSDP's whole or in parts, DeepSpeed's."""
 
 
 class TrainReport(Row):
@@ -142,7 +140,7 @@ def run(trainer: Packed, student: Student, out: Path, label: str, left_out: Sequ
     with _progress(trainer, label) as advance:
         trainer.add_callback(_Watch(advance, checkpoint_folder(out)))
         try:
-            trainer.train(resume_from_checkpoint=last_checkpoint(checkpoint_folder(out)))
+            trainer.train(resume_from_checkpoint=resumable(trainer, checkpoint_folder(out), _total_steps(trainer)))
             trainer.unpack()
             report = _report(trainer, len(left_out))
             _save(trainer, student, out, report, left_out)
@@ -173,20 +171,6 @@ def _total_steps(trainer: Trainer) -> int:
         arguments.gradient_accumulation_steps,
         arguments.num_train_epochs,
     )
-
-
-def last_checkpoint(folder: Path) -> str | None:
-    """The newest checkpoint that was written to its end (its state file is written last)."""
-    whole = [path for path in folder.glob("checkpoint-*") if _whole(path)]
-    return str(max(whole, key=lambda path: int(path.name.rpartition("-")[2]))) if whole else None
-
-
-def _whole(checkpoint: Path) -> bool:
-    try:
-        json.loads((checkpoint / "trainer_state.json").read_text())
-    except (OSError, ValueError):
-        return False
-    return any((checkpoint / name).exists() for name in OPTIMISERS)
 
 
 def _report(trainer: Trainer, too_long: int) -> TrainReport:
