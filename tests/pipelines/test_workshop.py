@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from stand_ins import ATTEMPT
 
@@ -14,7 +16,7 @@ OWN = [ATTEMPT.model_copy(update={"problem_id": problem.id}) for problem in SOLV
 
 @pytest.mark.parametrize(("share", "gold"), [(0, []), (0.25, [3, 7]), (0.5, [1, 3, 5, 7]), (1, [*range(8)])])
 def test_a_share_of_the_replayed_solutions_is_gold_evenly_spread(share, gold):
-    mixed = with_gold(SOLVED, OWN, share)
+    mixed = with_gold(SOLVED, OWN, share, 0, Random(0))
     assert [row.problem_id for row in mixed] == [row.problem_id for row in OWN]
     assert [
         place for place, row in enumerate(mixed) if row.text == "<Step1>2 + 3 = 5</Step1>\n<Answer>5</Answer>"
@@ -22,13 +24,21 @@ def test_a_share_of_the_replayed_solutions_is_gold_evenly_spread(share, gold):
 
 
 def test_without_a_gold_solution_the_students_own_stays():
-    (kept,) = with_gold([Problem(id="p0", question="?", answer="5")], OWN[:1], 1)
+    (kept,) = with_gold([Problem(id="p0", question="?", answer="5")], OWN[:1], 1, 1, Random(0))
     assert kept is OWN[0]
 
 
 def test_a_gold_solution_reads_as_a_right_attempt():
     made = gold_attempt(SOLVED[0])
     assert (made.verdict.right, made.answer, [step.text for step in made.steps]) == (True, "5", ["2 + 3 = 5"])
+
+
+def test_a_gold_solution_with_a_wrong_step_is_a_wrong_attempt():
+    long = SOLVED[0].model_copy(update={"solution": "2 + 9 = <<2+9=11>>11\n11 - 6 = <<11-6=5>>5"})
+    for made in with_gold([long] * 20, OWN[:1] * 20, 1, 1, Random(1)):
+        assert (made.verdict.outcome, len(made.steps)) == ("wrong", 2)
+        assert made.text.endswith(f"<Answer>{made.answer}</Answer>") and made.text != gold_attempt(long).text
+        assert made.steps[-1].text.endswith(f" = {made.answer}")
 
 
 MARKED = LocatedError(step=1, cause="2 + 3 = 6, not 5", correction="2 + 3 = 6")

@@ -301,10 +301,19 @@ def gold_chain(problem: Problem) -> str:
     >>> gold_chain(Problem(id="1", question="?", answer="5", solution="2 + 3 = <<2+3=5>>5\\n#### 5"))
     '<Step1>2 + 3 = 5</Step1>\\n<Answer>5</Answer>'
     """
-    lines = [line.strip() for line in _ANNOTATION.sub("", problem.solution or "").splitlines()]
-    texts = [line for line in lines if line and not line.startswith("####")]
-    steps = tuple(Step(number=number, text=text) for number, text in enumerate(texts, start=1))
-    return render_thought(Thought(steps=steps, answer=problem.answer)) if steps else ""
+    return as_chain(gold_lines(problem), problem.answer)
+
+
+def gold_lines(problem: Problem) -> list[str]:
+    """The lines of the gold solution without calculator annotations and final answer."""
+    lines = (line.strip() for line in _ANNOTATION.sub("", problem.solution or "").splitlines())
+    return [line for line in lines if line and not line.startswith("####")]
+
+
+def as_chain(lines: Sequence[str], answer: str) -> str:
+    """Lines as tagged steps with an answer; without a line nothing."""
+    steps = tuple(Step(number=number, text=line) for number, line in enumerate(lines, start=1))
+    return render_thought(Thought(steps=steps, answer=answer)) if steps else ""
 
 
 def _set(benchmark: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from redink.answers.checkers import checker_of
 from redink.markup import parse_steps
 from redink.models.shelf import Shelf, placed
 from redink.models.student import Sampling, Student, derived_seed
-from redink.pipelines.evaluation import gold_chain
+from redink.pipelines.evaluation import as_chain, gold_lines
 from redink.pipelines.results import Results
 from redink.pipelines.staff import Staff, corrected, hire, journal_of, taught
 from redink.problems import fingerprint
@@ -27,6 +28,8 @@ from redink.stages.reviews import correction_prompt, no_reviews, review
 from redink.stages.styles import STAGE as STYLED
 from redink.stages.styles import in_style, in_styles, style_prompt
 from redink.stages.thoughts import write_thought
+from redink.teaching.equations import find_numbers
+from redink.teaching.missteps import with_misstep
 from redink.teaching.recheck import results_only
 from redink.training.cross_dpo import train_cross_dpo
 from redink.training.encoding import Lesson
@@ -259,7 +262,9 @@ class Workshop:
             return []
         problems = self.sets.thoughts[:count]
         drawn = self.attempts("replay.attempts", BASE, problems, self.sampling("replay", REPLAY_TEMPERATURE), 1)
-        attempts = with_gold(problems, self.shown(drawn), self.recipe.hsft.replay_gold)
+        settings = self.recipe.hsft
+        dice = random.Random(self.seed("replay.missteps"))
+        attempts = with_gold(problems, self.shown(drawn), settings.replay_gold, settings.replay_missteps, dice)
         reviews = self.reviews("replay.reviews", BASE, problems, attempts, self.sampling("replay", 0.0), 1)
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
@@ -327,10 +332,12 @@ def breaks(review: Review, written: Attempt) -> bool:
     return written.verdict.right and (review.error is not None or not review.verdict.right)
 
 
-def with_gold(problems: Sequence[Problem], attempts: Sequence[Attempt], share: float) -> list[Attempt]:
-    """The attempts, a share of them, evenly spread, replaced by the gold solutions to their problems."""
+def with_gold(
+    problems: Sequence[Problem], attempts: Sequence[Attempt], share: float, missteps: float, dice: random.Random
+) -> list[Attempt]:
+    """The attempts, a share of them, evenly spread, replaced by gold solutions, some of these with one wrong step."""
     return [
-        gold_attempt(problem) if is_gold(place, problem, share) else written
+        gold_attempt(problem, dice if dice.random() < missteps else None) if is_gold(place, problem, share) else written
         for place, (problem, written) in enumerate(zip(problems, attempts, strict=True))
     ]
 
@@ -340,11 +347,14 @@ def is_gold(place: int, problem: Problem, share: float) -> bool:
     return int((place + 1) * share) > int(place * share) and bool(problem.solution)
 
 
-def gold_attempt(problem: Problem) -> Attempt:
-    """The gold solution as if it were a student's."""
-    text = gold_chain(problem)
-    right = Verdict(outcome="right", reason="the gold solution")
-    return Attempt(problem_id=problem.id, text=text, steps=parse_steps(text), answer=problem.answer, verdict=right)
+def gold_attempt(problem: Problem, dice: random.Random | None = None) -> Attempt:
+    """The gold solution as if it were a student's; with `dice`, with one wrong step where that can be made."""
+    right = gold_lines(problem)
+    wrong = with_misstep(right, dice) if dice else None
+    answer = find_numbers(wrong[-1])[-1].text if wrong else problem.answer
+    text = as_chain(wrong or right, answer)
+    verdict = Verdict(outcome="wrong" if wrong else "right", reason="made from the gold solution")
+    return Attempt(problem_id=problem.id, text=text, steps=parse_steps(text), answer=answer, verdict=verdict)
 
 
 def sampling_by(wanted: SamplingRecipe, seed: int, temperature: float, stop: tuple[str, ...]) -> Sampling:

@@ -18,8 +18,8 @@ _OPERATOR = re.compile(r" ([-+*]) ")
 def with_misstep(lines: Sequence[str], dice: random.Random) -> list[str] | None:
     """Lines of a worked solution of which one is wrong; later lines use its result where they used the right one.
 
-    The wrong line has another operation, another number or a slip in its result. No number becomes negative, broken where it
-    was whole, or larger than the largest of the lines; None where nothing of that kind can be done.
+    The wrong line has another operation, another number or a slip in its result. No number becomes negative, broken
+    where it was whole, or larger than the largest of the lines; None where nothing of that kind can be done.
 
     >>> with_misstep(["5 + 9 = 14", "14 - 2 = 12"], random.Random(4))
     ['5 + 9 = 14', '14 - 4 = 10']
