@@ -23,6 +23,7 @@ import argparse
 import json
 import resource
 import shutil
+import random
 import statistics
 import subprocess
 import sys
@@ -118,7 +119,9 @@ def sampling_arms(name: str, prompts: int, rounds: int, sampling: Sampling) -> N
     student = Student.load(name)
     prompt = load_prompt("compact/solve" if name == "bundled" else "solve_hierarchical")
     each = -(-prompts // len(SOURCES))
-    problems = [problem for source in SOURCES for problem in load_problems(source, limit=each, seed=1)][:prompts]
+    problems = [problem for source in SOURCES for problem in load_problems(source, limit=each, seed=1)]
+    random.Random(1).shuffle(problems)  # short and long ones mixed, as in a data set
+    problems = problems[:prompts]
     requests = [Request(prompt.render(question=problem.question)) for problem in problems]
     seconds: dict[str, list[float]] = {"plain": [], "redink": []}
     said: dict[str, list[Completion]] = {}
