@@ -21,9 +21,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import random
 import resource
 import shutil
-import random
 import statistics
 import subprocess
 import sys
