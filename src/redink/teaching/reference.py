@@ -9,7 +9,7 @@ from __future__ import annotations
 import random
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import lru_cache
@@ -65,6 +65,10 @@ class WorkedStep:
         return self.equation.result.shown if self.equation else None
 
 
+Part = tuple[tuple[Fraction, ...], Fraction]
+"""Operands in ascending order, and a value."""
+
+
 @dataclass(frozen=True)
 class GoldReading:
     """What a gold solution says, as far as arithmetic can tell."""
@@ -72,7 +76,8 @@ class GoldReading:
     steps: tuple[WorkedStep, ...]
     reached: Expression | None  # the value that the last line comes to
     answer: Fraction | None  # the gold answer; None if it is no number
-    computed: frozenset[Fraction]  # every value that the solution computes, partial sums and products included
+    computed: frozenset[Fraction]  # every value that a line of the solution comes to
+    parts: frozenset[Part]  # what some of the operands of a sum or product come to
     given: frozenset[Fraction]  # every number that it or the question states, and everyday ones
 
     @property
@@ -103,6 +108,7 @@ def read_gold(problem: Problem) -> GoldReading:
         reached=_reached(lines),
         answer=shown,
         computed=frozenset(_computed(lines, equations)) | ({shown} if shown is not None else set()),
+        parts=frozenset(part for equation in equations for part in _parts(equation.setup)),
         given=frozenset(_given(problem.question, lines, equations)),
     )
 
@@ -192,18 +198,18 @@ def _computed(lines: Iterable[str], equations: Iterable[Equation]) -> Iterable[F
         yield from (statement.right.shown for statement in find_statements(line))
     for equation in equations:
         yield from (equation.result.value, equation.result.shown)
-        yield from _partial(equation.setup)
 
 
-def _partial(setup: Expression) -> Iterable[Fraction]:
-    """The sums (products) of some of the operands, where all operators are + and - (*): `43 - 4 - 8` passes by 39."""
+def _parts(setup: Expression) -> Iterable[Part]:
+    """What some of the operands come to, where all operators are + and - (*): of `43 - 4 - 8`, 43 and 4 come to 39."""
     operators = set(setup.operators)
     if not 2 <= len(setup.operators) <= 6 or not (operators <= {"+", "-"} or operators == {"*"}) or "(" in setup.text:
         return
     signed = [-n if op == "-" else n for op, n in zip(("+", *setup.operators), setup.operands, strict=True)]
     for size in range(2, len(signed)):
         for chosen in combinations(signed, size):
-            yield prod(chosen, start=Fraction(1)) if "*" in operators else abs(sum(chosen, Fraction(0)))
+            value = prod(chosen, start=Fraction(1)) if "*" in operators else abs(sum(chosen, Fraction(0)))
+            yield tuple(sorted(map(abs, chosen))), value
 
 
 def _given(question: str, lines: Iterable[str], equations: Iterable[Equation]) -> Iterable[Fraction]:
@@ -228,6 +234,7 @@ class StepReading:
     setup: Expression | None  # the step's text, where the whole of it is an expression (`14 + 27`)
     equations: tuple[Equation, ...]  # in text and key
     results: tuple[Expression, ...]  # what it computes: of a key that spells one computation out, only its end
+    operands: tuple[tuple[Fraction, ...], ...]  # what each of these is computed from
     stated: tuple[Expression, ...]  # right sides whose left side cannot be evaluated
     numbers: tuple[Expression, ...]  # every number, in order; only those of a boxed answer if there is one
 
@@ -248,14 +255,15 @@ def read_step(step: Step) -> StepReading:
     text, key = find_statements(step.text), find_statements(step.key or "")
     equations = (*find_equations(step.text), *find_equations(step.key or ""))
     whole = read_value(step.text) if step.key else None
-    results = [equation.result for equation in find_equations(step.text)]
-    results += [equation.result for equation in find_equations(step.key or "")[-1:]]
+    ends = [*find_equations(step.text), *find_equations(step.key or "")[-1:]]
+    setup = whole if whole and whole.operators else None
     both = f"{step.text}\n{step.key or ''}"
     boxed = re.findall(r"boxed\{([^{}]*)\}", both)
     return StepReading(
-        setup=whole if whole and whole.operators else None,
+        setup=setup,
         equations=equations,
-        results=tuple(results),
+        results=tuple(equation.result for equation in ends),
+        operands=tuple((setup or equation.setup).operands for equation in ends),
         stated=tuple(found.right for found in (*text, *key) if found.left is None),
         numbers=find_numbers(" ".join(boxed)) if boxed else find_numbers(both),
     )
@@ -265,22 +273,29 @@ def first_wrong_step(problem: Problem, steps: Sequence[Step]) -> int | None:
     """The number k (from 1) of the first wrong step, or None if no step is wrong.
 
     A step is wrong if an equation in it is false (or its key does not end in what its text sets up); or, unless the
-    last step ends in the gold answer, if it computes a value that the gold solution never computes (part of a gold sum
-    or product is no such value, nor is one that an earlier right step computed), states one that neither gold
-    solution nor question know, or is the last, computes nothing and states no gold answer.
+    last step ends in the gold answer, if it computes a value that the gold solution never computes (what some operands
+    of a gold sum or product come to is no such value, nor is one that an earlier right step computed), states one that
+    neither gold solution nor question know, or is the last, computes nothing and states no gold answer.
 
     Alternative routes: a solution that ends in the gold answer by true equations is right, whatever its values.
     Raises `Unteachable` 'no_solution'.
     """
     gold, readings = read_gold(problem), [read_step(step) for step in steps]
     arrives = bool(readings) and _arrives(gold, readings[-1])
-    computed: set[Fraction] = set()
+    origins: dict[Fraction, tuple[Fraction, ...]] = {}
     for number, reading in enumerate(readings, start=1):
         last = number == len(readings)
-        if _false(reading) or (not arrives and _astray(gold, reading, computed, last)):
+        if _false(reading) or (not arrives and _astray(gold, reading, origins, last)):
             return number
-        computed |= {result.value for result in reading.results}
+        for result, operands in zip(reading.results, reading.operands, strict=True):
+            if result.value not in gold.computed:
+                origins.setdefault(result.value, _origin(operands, origins))
     return None
+
+
+def _origin(operands: Iterable[Fraction], origins: Mapping[Fraction, tuple[Fraction, ...]]) -> tuple[Fraction, ...]:
+    """The numbers that a result comes from, where earlier results are followed back: 9 + 2, with 9 from 5 + 4."""
+    return tuple(sorted(part for operand in operands for part in origins.get(operand, (abs(operand),))))
 
 
 def _false(reading: StepReading) -> bool:
@@ -291,14 +306,18 @@ def _arrives(gold: GoldReading, reading: StepReading) -> bool:
     return bool(reading.numbers) and gold.answer is not None and reading.numbers[-1].shown == gold.answer
 
 
-def _astray(gold: GoldReading, reading: StepReading, computed: set[Fraction], last: bool) -> bool:
-    """Whether a step leaves what gold solution, question and earlier right steps (`computed`) know."""
+def _astray(
+    gold: GoldReading, reading: StepReading, origins: Mapping[Fraction, tuple[Fraction, ...]], last: bool
+) -> bool:
+    """Whether a step leaves what gold solution, question and earlier right steps know; these computed `origins`."""
     if gold.answer is None or not gold.computes:
         return False
-    strict = gold.computed | computed
-    loose = strict | gold.given
-    if not all(_known(result, strict) for result in reading.results):
-        return True
+    strict = gold.computed | origins.keys()
+    loose = strict | gold.given | {value for _, value in gold.parts}
+    for result, operands in zip(reading.results, reading.operands, strict=True):
+        part = _origin(operands, origins), result.value
+        if not _known(result, strict) and part not in gold.parts:
+            return True
     silent = not (reading.equations or reading.stated)
     if not all(_known(value, loose) for value in (reading.numbers if silent else reading.stated)):
         return True
