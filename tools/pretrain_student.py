@@ -273,13 +273,15 @@ def reviewing(problem: Problem, rng: random.Random, reviewer: Reviewer, keyed_sh
 FINDS = 0.35  # share of the wrong steps that the lenient reviewer marks
 
 
-def rechecking(problem: Problem, rng: random.Random, restates: bool, operations: int = 1) -> Document:
+def rechecking(
+    problem: Problem, rng: random.Random, restates: bool, operations: int = 1, sees: bool = False
+) -> Document:
     """A review that works every step out anew in <Key>, and is lenient: it lets most wrong steps pass.
 
     The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
     marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result. A reviewer
     that `restates` ends each <Key> with the difference from the claimed result, and one that looks away talks itself
-    into that result.
+    into that result; unless it `sees`: then it works out the right step, writes the difference down and says nothing.
     """
     gold = gold_equations(problem, operations)
     drawn = misstep(gold, rng) if rng.random() < 0.6 else None
@@ -288,9 +290,12 @@ def rechecking(problem: Problem, rng: random.Random, restates: bool, operations:
         at = drawn[0]
         written = follow([*gold[:at], drawn[1]], gold, at + 1, {gold[at].value: drawn[1].stated})
         if any(not 0 <= n <= stories.LIMIT for e in written for n in (*e.operands, *e.values[:-1], e.stated)):
-            return rechecking(problem, rng, restates, operations)
+            return rechecking(problem, rng, restates, operations, sees)
     found = drawn is not None and rng.random() < FINDS
     steps = [claimed_step(n, e, rng, restates) for n, e in enumerate(written[:at] if found else written, 1)]
+    if sees and drawn and not found:
+        seen = reckoning(gold[at], written[at], restates)
+        steps[at] = f"<Step{at + 1}>{written[at].setup} = {written[at].stated}<Key>{seen}</Key></Step{at + 1}>"
     if found:
         cause, n = cause_of(written[at], gold[at]), at + 1
         correction = f"{gold[at].setup} = {gold[at].value}"
@@ -444,8 +449,16 @@ def fourth_phase(problem: Problem, rng: random.Random) -> Document:
     return comparing_drill(rng) if kind < 0.3 else rechecking(problem, rng, restates=True, operations=operations)
 
 
+def fifth_phase(problem: Problem, rng: random.Random) -> Document:
+    """The same by a reviewer that sees what is wrong and says so in a third of the cases."""
+    kind = rng.random()
+    if kind < 0.15:
+        return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
+    return rechecking(problem, rng, restates=True, operations=rng.choices((1, 2, 3), (0.5, 0.3, 0.2))[0], sees=True)
+
+
 EASY = 3
-PHASES = {1: first_phase, 2: second_phase, 3: third_phase, 4: fourth_phase}
+PHASES = {1: first_phase, 2: second_phase, 3: third_phase, 4: fourth_phase, 5: fifth_phase}
 
 
 def corpus(phase: int, seed: int) -> Iterator[Document]:
