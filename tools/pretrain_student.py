@@ -271,12 +271,13 @@ def reviewing(problem: Problem, rng: random.Random, reviewer: Reviewer, keyed_sh
 
 
 FINDS = 0.35  # share of the wrong steps that the lenient reviewer marks
+SAYS = 0.5  # the same of one that sees them all
 
 
 def rechecking(
     problem: Problem, rng: random.Random, restates: bool, operations: int = 1, sees: bool = False
 ) -> Document:
-    """A review that works every step out anew in <Key>, and is lenient: it lets most wrong steps pass.
+    """A review that works every step out anew in <Key>, and is lenient: it lets many wrong steps pass.
 
     The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
     marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result. A reviewer
@@ -291,7 +292,7 @@ def rechecking(
         written = follow([*gold[:at], drawn[1]], gold, at + 1, {gold[at].value: drawn[1].stated})
         if any(not 0 <= n <= stories.LIMIT for e in written for n in (*e.operands, *e.values[:-1], e.stated)):
             return rechecking(problem, rng, restates, operations, sees)
-    found = drawn is not None and rng.random() < FINDS
+    found = drawn is not None and rng.random() < (SAYS if sees else FINDS)
     steps = [claimed_step(n, e, rng, restates) for n, e in enumerate(written[:at] if found else written, 1)]
     if sees and drawn and not found:
         seen = reckoning(gold[at], written[at], restates)
@@ -450,7 +451,7 @@ def fourth_phase(problem: Problem, rng: random.Random) -> Document:
 
 
 def fifth_phase(problem: Problem, rng: random.Random) -> Document:
-    """The same by a reviewer that sees what is wrong and says so in a third of the cases."""
+    """The same by a reviewer that sees what is wrong and says so in half of the cases."""
     kind = rng.random()
     if kind < 0.15:
         return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
