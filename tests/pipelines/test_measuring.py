@@ -59,11 +59,11 @@ def test_a_student_is_asked_once_whoever_joins_it(tmp_path: Path) -> None:
         return results, {path: path.stat().st_mtime_ns for path in marked}
 
     first, kept = asked(one)
-    assert len(kept) == 1
+    assert len(kept) == 2  # its markings, and its answers where it is told the place
     assert asked(one) == (first, kept)
     both, joined = asked(one, other)
     assert both.figures[0] == first.figures[0]
-    assert len(joined) == 2 and kept.items() <= joined.items()
+    assert len(joined) == 4 and kept.items() <= joined.items()
 
 
 def test_a_teacher_without_gold_solutions_is_refused(tmp_path: Path) -> None:
