@@ -42,7 +42,7 @@ BatchOption = Annotated[int, typer.Option(min=1, help="Replies generated at once
 
 
 @commands.command(
-    epilog='Example: redink solve "Tom has 14 apples. Then buys 27 more. How many apples does Tom have now?"\n\n'
+    epilog='Example: redink solve "Eva has 6 rows of 5 cards. Then gives 16 away. How many has Eva now?"\n\n'
     "Example: redink solve --file questions.jsonl --out solved.jsonl --rounds 2\n\n"
     'Example: redink solve "What is 17 * 23?" --base-url http://localhost:8000/v1 --student SuperCorrect-7B'
 )
