@@ -47,6 +47,7 @@ def test_what_is_no_part_is_refused(name: str) -> None:
     [
         (["seed=1"], "problems", "seed"), (["problems.errors=9"], "evaluate.base", "problems.errors"),
         (["student=x"], "hsft", "student"), (["prompts.solve=style_text"], "hsft", "the prompt of solutions"),
+        (["sampling.continuous=false"], "attempts", "sampling.continuous"),
         (["sampling.samples=2"], "corrections", "sampling.samples"), (["review.recheck=false"], "pairs", "review.recheck"),
         (["cross_dpo.beta=0.2"], "cross_dpo", "cross_dpo.beta"), (["evaluation.repeats=3"], "evaluate.hsft", "evaluation.repeats"),
         (["hsft.replay=0"], "attempts", "hsft.replay"), (["inspector.kind=none"], "thoughts", "inspector.kind"),

@@ -20,7 +20,7 @@ from redink.stages.styles import STAGE as STYLED
 from redink.stages.styles import style_prompt
 
 WHO = ("teacher", "inspector")
-DRAWN = ("student", "sampling.top_p", "sampling.max_new_tokens", "sampling.batch_rows")
+DRAWN = ("student", "sampling.top_p", "sampling.max_new_tokens", "sampling.batch_rows", "sampling.continuous")
 REVIEWED = (*DRAWN, "sampling.max_review_tokens", "prompts.correct", "review.results_only")
 REPLAYED = (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold", "hsft.replay_missteps")
 CORRECTED = (*WHO, "prompts.correct_with_solution", "prompts.inspect_trace")
