@@ -14,7 +14,9 @@ the same batches and the same number of actors, arms interleaved, medians; skipp
 
 Sampling. The same prompts, greedy, with the same stop strings and batch size: `Student.generate` beside plain
 `model.generate` in batches in the order of the prompts; tokens are those up to the end of each reply. Arms interleaved,
-medians; processor time. The replies must be the same.
+medians; processor time. The replies must be the same. Two loads, because what continuous batches save is the wait for
+the longest row of a batch: `solutions`, of the base student, hardly differ in length; `reviews` of gold solutions, with
+the demo's problems and batch size, do.
 """
 
 from __future__ import annotations
@@ -38,12 +40,14 @@ import torch
 from benchmarks.scripted_student import ScriptedStudent, write_problems
 from redink.failures import MissingModel
 from redink.models.student import Completion, Request, Sampling, Student
+from redink.pipelines.evaluation import gold_chain
 from redink.pipelines.exporting import export_pairs
 from redink.pipelines.streaming import Stream
 from redink.problems import load_problems
 from redink.prompts import load_prompt
 from redink.recipe import load_recipe
 from redink.run import Run
+from redink.types import Problem
 
 FULL, QUICK = (10_000, 100_000, 1_000_000), (1_000, 4_000, 16_000)
 SAMPLES = 4
@@ -114,15 +118,29 @@ def timed(arm: Callable[..., list[Completion]], *given: object) -> tuple[float, 
     return time.process_time() - began, replies
 
 
-def sampling_arms(name: str, prompts: int, rounds: int, sampling: Sampling) -> None:
+def solutions(problems: Sequence[Problem], prompt: str) -> list[Request]:
+    """Each question with a prompt that asks for its solution."""
+    wanted = load_prompt(prompt)
+    return [Request(wanted.render(question=problem.question)) for problem in problems]
+
+
+def reviews(problems: Sequence[Problem], prompt: str) -> list[Request]:
+    """Each question and its gold solution with a prompt that asks for a review: as uneven in length as the problems."""
+    wanted = load_prompt(prompt)
+    return [Request(wanted.render(question=problem.question, attempt=gold_chain(problem))) for problem in problems]
+
+
+def mixed(sources: Sequence[str], count: int) -> list[Problem]:
+    """So many problems, the sources mixed, as in a data set."""
+    each = -(-count // len(sources))
+    problems = [problem for source in sources for problem in load_problems(source, limit=each, seed=1)]
+    random.Random(1).shuffle(problems)
+    return problems[:count]
+
+
+def sampling_arms(name: str, load: str, requests: Sequence[Request], rounds: int, sampling: Sampling) -> None:
     """Both arms on the same prompts, interleaved; prints tokens/s of each and the figure."""
     student = Student.load(name)
-    prompt = load_prompt("compact/solve" if name == "bundled" else "solve_hierarchical")
-    each = -(-prompts // len(SOURCES))
-    problems = [problem for source in SOURCES for problem in load_problems(source, limit=each, seed=1)]
-    random.Random(1).shuffle(problems)  # short and long ones mixed, as in a data set
-    problems = problems[:prompts]
-    requests = [Request(prompt.render(question=problem.question)) for problem in problems]
     seconds: dict[str, list[float]] = {"plain": [], "redink": []}
     said: dict[str, list[Completion]] = {}
     for _ in range(rounds):
@@ -134,26 +152,29 @@ def sampling_arms(name: str, prompts: int, rounds: int, sampling: Sampling) -> N
     same = sum(one.text == other.text for one, other in zip(said["plain"], said["redink"], strict=True))
     lengths = sorted(reply.tokens for reply in said["redink"])
     print(
-        f"sampling {name}: {len(requests)} prompts, {tokens} tokens (median {lengths[len(lengths) // 2]}, "
-        f"longest {lengths[-1]}), plain {tokens / medians['plain']:.0f} tokens/s, "
-        f"redink {tokens / medians['redink']:.0f} tokens/s, same text {same}/{len(requests)}"
+        f"sampling {name}, {load}: {len(requests)} prompts, {sampling.batch_rows} rows, {tokens} tokens "
+        f"(median {lengths[len(lengths) // 2]}, longest {lengths[-1]}), "
+        f"plain {tokens / medians['plain']:.0f} tokens/s, redink {tokens / medians['redink']:.0f} tokens/s, "
+        f"same text {same}/{len(requests)}"
     )
-    print(f"figure sampling_speedup_{name} = {medians['plain'] / medians['redink']:.2f} x (goal >= 2)", flush=True)
+    speedup = medians["plain"] / medians["redink"]
+    print(f"figure sampling_speedup_{name}_{load} = {speedup:.2f} x (goal >= 2)", flush=True)
 
 
 def samplings(quick: bool) -> None:
-    """The bundled student, and SmolLM2 where it has been fetched and there is time."""
+    """The bundled student on even and uneven replies, and SmolLM2 where it has been fetched and there is time."""
     torch.set_num_threads(1)
-    sampling_arms(
-        "bundled",
-        192 if quick else 768,
-        1 if quick else 3,
-        Sampling(max_new_tokens=200, batch_rows=32, continuous=True),
-    )
+    demo, count, rounds = load_recipe("demo"), 192 if quick else 768, 1 if quick else 3
+    asked, limit, rows = demo.problems.sources, demo.sampling.max_review_tokens, demo.sampling.batch_rows
+    even = Sampling(max_new_tokens=200, batch_rows=32, continuous=True)
+    sampling_arms("bundled", "solutions", solutions(mixed(SOURCES, count), demo.prompts.base), rounds, even)
+    uneven = Sampling(max_new_tokens=limit, batch_rows=rows, continuous=True)
+    sampling_arms("bundled", "reviews", reviews(mixed(asked, count), demo.prompts.correct), rounds, uneven)
     if quick:
         return
+    sampling = Sampling(max_new_tokens=256, batch_rows=8, continuous=True)
     try:
-        sampling_arms("smollm2", 24, 1, Sampling(max_new_tokens=256, batch_rows=8, continuous=True))
+        sampling_arms("smollm2", "solutions", solutions(mixed(SOURCES, 24), "solve_hierarchical"), 1, sampling)
     except MissingModel as failure:
         print(f"sampling smollm2: skipped ({failure})")
 

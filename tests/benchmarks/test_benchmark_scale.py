@@ -10,6 +10,7 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from benchmarks.scale import mixed, reviews
 from benchmarks.scripted_student import WRONG_IN, ScriptedStudent, _problems
 
 from redink.models.student import Request, Sampling
@@ -29,6 +30,15 @@ def test_one_reply_in_so_many_errs_and_the_same_seed_says_the_same() -> None:
         for reply in drawn
     )
     assert wrong / 1600 == pytest.approx(1 / WRONG_IN, abs=4 * (1 / WRONG_IN * (1 - 1 / WRONG_IN) / 1600) ** 0.5)
+
+
+def test_the_reviews_show_each_question_with_its_gold_steps() -> None:
+    problems = mixed(("stories:ledger", "stories:compare"), 5)
+    asked = reviews(problems, "compact/correct")
+    assert len(asked) == 5
+    for problem, request in zip(problems, asked, strict=True):
+        assert problem.question in request.prompt
+        assert f"<Answer>{problem.answer}</Answer>" in request.prompt
 
 
 @pytest.mark.slow
