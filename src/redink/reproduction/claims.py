@@ -213,6 +213,11 @@ CLAIMS: tuple[Claim, ...] = (
            _side("orion-chains", "long-sft", "nats"), _side("orion-chains", "orion", "nats"), "lower"),
     _claim("second-round", OURS, "rounds", "A second round improves on the first at t2",
            _side("rounds", "cross_dpo", "t2"), _side("rounds", "cross_dpo_2", "t2")),
+    *(
+        _claim(f"second-round-{metric}", OURS, "rounds", f"A second round {does} more often than the first",
+               _side("rounds", "cross_dpo", metric), _side("rounds", "cross_dpo_2", metric))
+        for metric, does in (("locate", "finds the first wrong step"), ("correct", "mends it"))
+    ),
     _claim("combined-over-supercorrect", OURS, "combined", "Both methods together are better than SuperCorrect at t2",
            _side("combined-supercorrect", "cross_dpo", "t2"), _side("combined", "cross_dpo", "t2")),
     _claim("combined-over-orion", OURS, "combined", "Both methods together are better than ORION",
