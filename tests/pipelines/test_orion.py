@@ -14,6 +14,7 @@ from redink.models.fake_script import Script
 from redink.models.fake_server import Asked, Refused, Said, serving
 from redink.models.student import Student
 from redink.pipelines.methods import follow_recipe
+from redink.pipelines.orion import _workshop
 from redink.pipelines.quarantine import quarantined_rows
 from redink.recipe import load_recipe
 from redink.rows import read_rows
@@ -125,3 +126,14 @@ def test_both_methods_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert books["round2.attempts"].inputs <= 4
     assert "orion" in loaded and "cross_dpo" in loaded
     assert (tmp_path / "cross_dpo").exists()
+
+
+def test_students_that_learnt_chains_are_asked_for_chains_after_cross_dpo(tmp_path: Path) -> None:
+    """Another prompt than the one they learnt would cost them their answers."""
+    chosen = load_recipe("orion-demo", ["method=orion-supercorrect", "rounds=2", "name=both"]).limited(4)
+    assert chosen.prompts.chain != chosen.prompts.solve
+    with Run(tmp_path, chosen) as run, _workshop(run, None, ()) as shop:
+        asked = {model: shop.prompt_of(model).name for model in ("base", "orion", "cross_dpo", "cross_dpo_2")}
+    assert asked == {"base": chosen.prompts.base} | dict.fromkeys(
+        ("orion", "cross_dpo", "cross_dpo_2"), chosen.prompts.chain
+    )

@@ -67,11 +67,22 @@ def test_other_models_are_asked_in_our_words(chat: bool, solve: str) -> None:
     assert "Add.\nCount." in message.content
 
 
-@pytest.mark.parametrize(("model", "solve"), [("hsft", "style_text"), ("sft", "solve_in_steps")])
-def test_a_student_of_a_run_is_asked_as_its_run_asked_it(tmp_path: Path, model: str, solve: str) -> None:
+@pytest.mark.parametrize(
+    ("method", "model", "solve"),
+    [
+        ("supercorrect", "hsft", "style_text"),
+        ("supercorrect", "cross_dpo", "style_text"),
+        ("sft", "sft", "solve_in_steps"),
+        ("long-sft", "long_sft", "solve_in_steps"),
+        ("orion-supercorrect", "orion", "solve_in_steps"),
+        ("orion-supercorrect", "cross_dpo_2", "solve_in_steps"),
+    ],
+)
+def test_a_student_of_a_run_is_asked_as_its_run_asked_it(tmp_path: Path, method: str, model: str, solve: str) -> None:
     (tmp_path / model).mkdir()
     (tmp_path / model / "config.json").write_text("{}")
     recipe = {
+        "method": method,
         "prompts": {"solve": "style_text", "chain": "solve_in_steps", "correct": "compact/correct"},
         "review": {"results_only": True},
     }

@@ -12,7 +12,7 @@ from redink.failures import Failure
 from redink.pipelines.panels import results_of
 from redink.pipelines.results import Results
 from redink.pipelines.staff import taught
-from redink.pipelines.supercorrect import Lessons, cross_dpo_rounds, round_seeds
+from redink.pipelines.supercorrect import Lessons, cross_dpo_rounds, round_models, round_seeds
 from redink.pipelines.workshop import (
     BASE,
     NO_PROBLEMS_LEFT,
@@ -78,7 +78,8 @@ def orion_supercorrect(run: Run[Recipe], data_dir: Path | None = None, until: st
 
 def _workshop(run: Run[Recipe], data_dir: Path | None, seeds: Sequence[str]) -> Workshop:
     prompts = run.recipe.prompts
-    return Workshop(run, data_dir, seeds, {MODEL: prompts.chain, ERROR_PRONE: prompts.base})
+    after = {model: prompts.chain for model in round_models(run.recipe)}  # they go on from MODEL
+    return Workshop(run, data_dir, seeds, {MODEL: prompts.chain, ERROR_PRONE: prompts.base, **after})
 
 
 def _stages(shop: Workshop) -> Stages:

@@ -33,7 +33,8 @@ def solution_by(sheet: Sheet, model: str) -> Asked:
         return Asked(prompts.base, lengths.question, lengths.base_solution)
     if model in CHAINED:
         return Asked(prompts.chain, lengths.question, lengths.chain_solution)
-    return Asked(_solve_prompt(sheet), lengths.question, lengths.solution)
+    prompt = prompts.chain if sheet.recipe.method == "orion-supercorrect" else _solve_prompt(sheet)
+    return Asked(prompt, lengths.question, lengths.solution)
 
 
 def right_by(sheet: Sheet, model: str) -> float:

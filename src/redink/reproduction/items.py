@@ -197,9 +197,9 @@ ITEMS = {
         Item(
             name="orion-quality", paper=ORION, title="ORION's chains",
             lines=(
-                _line("gold solutions", "orion-chains", "orion-sft"),
-                _line("teacher's long chains", "orion-chains", "long-sft"),
-                _line("ORION", "orion-chains", "orion"),
+                _line("gold solutions", "orion-chains", "orion-sft", "words"),
+                _line("teacher's long chains", "orion-chains", "long-sft", "words"),
+                _line("ORION", "orion-chains", "orion", "words"),
             ),
             columns=(
                 _column("words", "words", "number"), _column("tokens", "tokens", "number"),

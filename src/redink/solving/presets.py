@@ -27,8 +27,10 @@ AUTO, REDINK, SUPERCORRECT = "auto", "redink", "supercorrect-7b"
 PRESETS = (AUTO, REDINK, SUPERCORRECT)
 PUBLISHED = {"supercorrect-7b": SUPERCORRECT}
 """Checkpoints with a preset of their own, by the last part of their name in small letters."""
-ASKED_BY = {"sft": "chain", "orion": "chain", "error_prone": "base"}
+ASKED_BY = {"sft": "chain", "long_sft": "chain", "orion": "chain", "error_prone": "base"}
 """Models of a run that are not asked by its recipe's `prompts.solve` (`pipelines/workshop.py`, `orion.py`)."""
+CHAINS_FIRST = "orion-supercorrect"
+"""The method whose other models learnt chains before, and are asked for them too."""
 BARE = Prompt(name="(the question alone)", text="{{question}}")
 FILES = ("system", "solve", "solve_with_thoughts", "correct_system", "correct")
 _PYTHON = re.compile(r"^```(?:python|py)[^\n]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -109,7 +111,7 @@ def _redink(model: str, chat: bool) -> Preset:
     """As its run's recipe asked it, if it stands in a run directory."""
     recipe = _recipe_beside(Path(model).expanduser())
     asked = recipe.get("prompts", {})
-    use = ASKED_BY.get(Path(model).name, "solve")
+    use = ASKED_BY.get(Path(model).name, "chain" if recipe.get("method") == CHAINS_FIRST else "solve")
     found = redink_preset(chat, asked.get(use), asked.get("correct"))
     shown = bool(recipe.get("review", {}).get("results_only", False))
     return found.model_copy(update={"results_only": shown, "name": REDINK if not asked else f"{REDINK}, as its run"})
