@@ -10,7 +10,7 @@ TORCH_PIN := $(shell grep '^torch==' constraints.txt)
 .PHONY: help demo test check wheel clean
 
 help:
-	@echo "make demo   the whole SuperCorrect method, offline, in about six minutes on two CPU cores"
+	@echo "make demo   the whole SuperCorrect method, offline, in about five minutes on two CPU cores"
 	@echo "make test   the tests"
 	@echo "make check  ruff and mypy --strict"
 	@echo "make wheel  build the wheel into dist/"
