@@ -1,7 +1,12 @@
-"""redink's Ray engine beside bare Ray Data: the same attempts, graded, in the same batches by as many actors."""
+"""redink's Ray engine beside bare Ray Data: the same attempts, graded, in the same batches by as many actors.
+
+Every Ray arm starts its actors anew, which takes seconds; `START` problems measure that alone, and it is printed. The arms of Ray
+take turns in who comes first, each after a pause: an arm that follows another at once finds fewer idle workers.
+"""
 
 from __future__ import annotations
 
+import logging
 import os
 import statistics
 import time
@@ -24,6 +29,8 @@ from redink.stages.store import line_of
 from redink.types import Problem, Row
 
 BATCH, WORKERS, SAMPLES = 256, 2, 4
+FULL, QUICK, START = 65_536, 16_384, 2 * BATCH
+PAUSE_S = 5
 ASK = load_prompt("solve_hierarchical")
 
 
@@ -70,30 +77,47 @@ def in_this_process(problems: Sequence[Problem]) -> int:
     return sum(len(MAKING(job.rows, job.key, quiet).splitlines()) for job in jobs(problems))
 
 
+def spent(arm: Callable[[Sequence[Problem]], int], problems: Sequence[Problem]) -> float:
+    """Wall-clock seconds of one arm, all of whose lines must have come."""
+    began = time.perf_counter()
+    lines = arm(problems)
+    seconds = time.perf_counter() - began
+    assert lines == len(problems) * SAMPLES, f"{lines} lines"
+    return seconds
+
+
+def rounds(
+    arms: dict[str, Callable[[Sequence[Problem]], int]], problems: Sequence[Problem], count: int, pause_s: float
+) -> dict[str, float]:
+    """Median seconds of each arm; in every other round they come in the opposite order."""
+    seconds: dict[str, list[float]] = {name: [] for name in arms}
+    for number in range(count):
+        for name in list(arms)[:: -1 if number % 2 else 1]:
+            time.sleep(pause_s)
+            seconds[name].append(spent(arms[name], problems))
+    return {name: statistics.median(each) for name, each in seconds.items()}
+
+
 def compare(quick: bool) -> None:
     """Print µs per attempt of every arm, and the figures."""
     os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     ray.init(num_cpus=WORKERS, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
     ray.data.DataContext.get_current().enable_progress_bars = False
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     engine = RayEngine(EngineSettings(kind="ray", workers=WORKERS))
-    problems = list(_problems(4_096 if quick else 16_384, Random(0)))
-    arms: dict[str, Callable[[], int]] = {
-        "no engine": lambda: in_this_process(problems),
-        "local engine": lambda: by_engine(Local(), problems),
-        "bare Ray Data": lambda: bare(problems),
-        "Ray engine": lambda: by_engine(engine, problems),
-    }
-    seconds: dict[str, list[float]] = {name: [] for name in arms}
-    for _ in range(2 if quick else 5):
-        for name, arm in arms.items():
-            began = time.perf_counter()
-            lines = arm()
-            seconds[name].append(time.perf_counter() - began)
-            assert lines == len(problems) * SAMPLES, f"{name}: {lines} lines"
-    medians = {name: statistics.median(spent) for name, spent in seconds.items()}
-    rows = len(problems) * SAMPLES
-    for name, spent in medians.items():
-        print(f"engine {name}: {1e6 * spent / rows:.1f} µs per attempt, {rows} attempts in batches of {BATCH} problems")
+    problems = list(_problems(QUICK if quick else FULL, Random(0)))
+    here = {"no engine": in_this_process, "local engine": lambda rows: by_engine(Local(), rows)}
+    cluster = {"bare Ray Data": bare, "Ray engine": lambda rows: by_engine(engine, rows)}
+    count = 2 if quick else 4
+    medians = rounds(here, problems, count, 0) | rounds(cluster, problems, count, PAUSE_S)
+    starts = rounds(cluster, problems[:START], count, PAUSE_S)
+    attempts = len(problems) * SAMPLES
+    for name, seconds in medians.items():
+        start = f", {starts[name]:.1f} s of it until {START} problems are done" if name in starts else ""
+        print(
+            f"engine {name}: {1e6 * seconds / attempts:.1f} µs per attempt, {attempts} attempts "
+            f"in batches of {BATCH} problems, {seconds:.1f} s{start}"
+        )
     print(f"figure local_overhead = {medians['local engine'] / medians['no engine']:.3f} x (goal <= 1.05)")
     print(f"figure ray_overhead = {medians['Ray engine'] / medians['bare Ray Data']:.3f} x (goal <= 1.15)")
     ray.shutdown()

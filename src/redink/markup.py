@@ -39,7 +39,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import islice
 from typing import Literal, NamedTuple
 
@@ -400,8 +400,12 @@ _ON_CLOSE: dict[Kind, Callable[[_Reader, _Tag], None]] = {
 }
 
 
+@lru_cache(maxsize=2)
 def _copies(text: str) -> list[_Copy] | None:
-    """The copies of a solution in one pass over the tags; None if the tags are too many."""
+    """The copies of a solution in one pass over the tags; None if the tags are too many.
+
+    Kept for the next call, since the steps and the answer of one text are asked for one after the other.
+    """
     tags = list(islice(_tags(text), MAX_TAGS + 1))
     if len(tags) > MAX_TAGS:
         return None
