@@ -1,7 +1,7 @@
 """redink's Ray engine beside bare Ray Data: the same attempts, graded, in the same batches by as many actors.
 
-Every Ray arm starts its actors anew, which takes seconds; `START` problems measure that alone, and it is printed. The arms of Ray
-take turns in who comes first, each after a pause: an arm that follows another at once finds fewer idle workers.
+Every Ray arm starts its actors anew, which takes seconds; `START` problems measure that alone, and it is printed. The
+arms of Ray take turns in who comes first, each after a pause: one that follows at once finds fewer idle workers.
 """
 
 from __future__ import annotations

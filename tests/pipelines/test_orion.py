@@ -19,8 +19,20 @@ from redink.pipelines.quarantine import quarantined_rows
 from redink.recipe import load_recipe
 from redink.rows import read_rows
 from redink.run import Run
+from redink.teaching.chains import rewritten
 from redink.teaching.served import Classroom
-from redink.types import Attempt, ChainRow, ExposedError, PreferencePair, Problem, RefinedChain, Rejected, StageCounts
+from redink.types import (
+    Attempt,
+    ChainRow,
+    CorrectionRow,
+    ExposedError,
+    LocatedError,
+    PreferencePair,
+    Problem,
+    RefinedChain,
+    Rejected,
+    StageCounts,
+)
 
 pytestmark = pytest.mark.slow
 SMALL = ["hsft.epochs=1", "cross_dpo.epochs=1", "exposure.samples=3", "sampling.max_new_tokens=120",
@@ -51,6 +63,11 @@ def test_by_rule_from_problems_to_figures(tmp_path: Path) -> None:
     assert all(grade(row.text, problems[row.problem_id].answer)[1].right for row in learned)
     assert {row.problem_id for row in learned if row.text == teachers[row.problem_id]} == stands
     assert all(row.text == refined[row.problem_id].text for row in learned if row.problem_id in refined)
+    located: dict[str, list[LocatedError]] = {problem: [] for problem in teachers}
+    for row in read_rows(tmp_path / "exposure.corrections.jsonl", CorrectionRow):
+        located[row.problem_id] += [row.trace.error] if row.trace.error else []
+    assert any(located.values())
+    assert all(row.text == rewritten(teachers[name], located[name]) for name, row in refined.items())
     assert (tmp_path / "orion" / "model.safetensors").exists()
     assert (tmp_path / "results.json").exists()
     assert quarantined_rows(tmp_path) == {}

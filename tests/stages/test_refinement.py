@@ -8,7 +8,7 @@ from stand_ins import GREEDY, PROBLEM, SayingStudent
 from redink.models.student import Completion, Request, Sampling
 from redink.prompts import Prompt
 from redink.stages.refinement import RefinePrompts, ToRefine, best, by_rule, judged, refine, similarity, whole
-from redink.types import ChainRow, ExposedError, LocatedError, RefinedChain, Rejected, Step
+from redink.types import ChainRow, ExposedError, LocatedError, RefinedChain, Rejected
 
 CHAIN = ChainRow(problem_id="p1", text="one two three four five <Answer>66</Answer>")
 ERROR = ExposedError(problem_id="p1", sample=3, text="it is 76", answer="76")
@@ -105,36 +105,19 @@ LONG = ChainRow(
     problem_id="p1",
     text="<Step1>85 - 20<Key>85 - 20 = 65</Key></Step1>\n<Step2>65 + 1 = 66</Step2>\n<Answer>66</Answer>",
 )
-SLIP = (
-    Step(number=1, text="85 - 20 = 75"),
-    LocatedError(step=1, cause="85 - 20 = 65, not 75", correction="85 - 20 = 65"),
-)
+SLIP = LocatedError(step=1, cause="65 + 1 = 66, not 76", correction="65 + 1 = 66")
 
 
-def test_by_rule_the_warning_is_put_in() -> None:
-    row = by_rule(ToRefine(PROBLEM, LONG, (ERROR,)), [SLIP], True, 0.9)
-    assert isinstance(row, RefinedChain)
-    assert row.text.startswith("<Step1>85 - 20<Key>85 - 20 = 65, not 75; 85 - 20 = 65</Key></Step1>")
+def test_by_rule_the_working_stays_where_an_error_was_located() -> None:
+    row = by_rule(ToRefine(PROBLEM, LONG, (ERROR,)), [SLIP], 0.9)
+    assert isinstance(row, RefinedChain) and row.errors == (ERROR.sample,)
+    assert row.text.startswith("<Step1>85 - 20 = 65</Step1>")
 
 
-@pytest.mark.parametrize(
-    ("errors", "located", "reflect", "reason"),
-    [
-        ((ERROR,), [], True, "unlocated"),
-        ((), [], True, "mere_copy"),
-        ((ERROR,), [SLIP], False, "mere_copy"),
-    ],
-)
-def test_by_rule_what_cannot_be_rewritten_says_why(
-    errors: tuple[ExposedError, ...], located: list[tuple[Step, LocatedError]], reflect: bool, reason: str
-) -> None:
-    row = by_rule(ToRefine(PROBLEM, LONG, errors), located, reflect, 0.9)
+@pytest.mark.parametrize(("chain", "reason"), [(LONG, "mere_copy"), (CHAIN, "no_steps")])
+def test_by_rule_what_cannot_be_rewritten_says_why(chain: ChainRow, reason: str) -> None:
+    row = by_rule(ToRefine(PROBLEM, chain, (ERROR,)), None, 0.9)
     assert isinstance(row, Rejected) and row.reason == reason
-
-
-def test_a_chain_without_tags_cannot_be_rewritten_by_rule() -> None:
-    row = by_rule(ToRefine(PROBLEM, CHAIN), [], True, 0.9)
-    assert isinstance(row, Rejected) and row.reason == "no_steps"
 
 
 def test_greedy_is_one_try() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from functools import partial
 
 import pytest
 
@@ -11,7 +12,7 @@ from redink.answers import grade
 from redink.failures import Unteachable
 from redink.markup import parse_steps
 from redink.problems import load_problems
-from redink.teaching.chains import GIVEN_UP, VERIFICATION, backwards, given_up, long_chain, rewritten, warning
+from redink.teaching.chains import GIVEN_UP, VERIFICATION, at_once, backwards, given_up, long_chain, rewritten
 from redink.teaching.equations import find_equations
 from redink.teaching.reference import ReferenceTeacher, first_wrong_step
 from redink.types import Attempt, LocatedError, Problem, Step, Verdict
@@ -78,44 +79,51 @@ def test_every_long_chain_is_true_right_and_longer_than_the_thought(source: str)
 # ---------------------------------------------------------------- rewriting
 
 
-def test_the_warning_stands_in_the_step_that_the_correction_belongs_to_and_detours_go() -> None:
-    wrong = [(Step(number=2, text="85 - 20 = 75"), SLIP), (Step(number=1, text="47 - 38 = 9"), SETUP)]
-    assert rewritten(LONG, wrong) == (
-        "<Step1>47 + 38<Key>47 - 38? wrong step, it should be 47 + 38; 47 + 30 = 77, 77 + 8 = 85</Key></Step1>\n"
-        "<Step2>85 - 20<Key>85 - 20 = 65, not 75; 85 - 20 = 65</Key></Step2>\n<Answer>65</Answer>"
-    )
-
-
-def test_the_same_error_twice_is_one_warning() -> None:
-    wrong = (Step(number=2, text="85 - 20 = 75"), SLIP)
-    assert rewritten(LONG, [wrong, wrong]).count("not 75") == 1
-
-
-@pytest.mark.parametrize("errors", [[], [(Step(number=2, text="85 - 20 = 75"), SLIP)]])
-def test_without_reflection_only_the_detours_go(errors: list[tuple[Step, LocatedError]]) -> None:
-    plain = "<Step1>47 + 38<Key>47 + 30 = 77, 77 + 8 = 85</Key></Step1>\n<Step2>85 - 20<Key>85 - 20 = 65</Key></Step2>"
-    assert rewritten(LONG, errors, reflect=False) == f"{plain}\n<Answer>65</Answer>"
-    assert errors or rewritten(LONG, []) == f"{plain}\n<Answer>65</Answer>"
+KEYED_1 = "<Step1>47 + 38<Key>47 + 30 = 77, 77 + 8 = 85</Key></Step1>"
+KEYED_2 = "<Step2>85 - 20<Key>85 - 20 = 65</Key></Step2>"
+AT_ONCE_1, AT_ONCE_2 = "<Step1>47 + 38 = 85</Step1>", "<Step2>85 - 20 = 65</Step2>"
+ELSEWHERE = LocatedError(step=1, cause="wrong step, it should be 1 + 1", correction="1 + 1 = 2")
+IN_WORDS = LocatedError(step=1, cause="wrong step", correction="take it away")
 
 
 @pytest.mark.parametrize(
-    ("chain", "correction", "reason"),
+    ("errors", "steps"),
     [
-        ("Let me think. It is 65.", "85 - 20 = 65", "no_steps"),
-        ("<Step1>85 - 20 = 65</Step1>", "85 - 20 = 65", "no_steps"),
-        (LONG, "1 + 1 = 2", "no_place"),
-        (LONG, "take it away", "no_place"),
+        pytest.param(None, [KEYED_1, KEYED_2], id="nothing is known of the student"),
+        pytest.param([], [AT_ONCE_1, AT_ONCE_2], id="its steps were right"),
+        pytest.param([SLIP], [AT_ONCE_1, KEYED_2], id="a slip in the second step"),
+        pytest.param([SETUP], [KEYED_1, AT_ONCE_2], id="another first step"),
+        pytest.param([SLIP, SETUP, SLIP], [KEYED_1, KEYED_2], id="both"),
+        pytest.param([ELSEWHERE], [KEYED_1, KEYED_2], id="an error that no step comes to"),
+        pytest.param([SLIP, IN_WORDS], [KEYED_1, KEYED_2], id="an error in words beside another"),
     ],
 )
-def test_a_chain_that_cannot_be_rewritten_says_why(chain: str, correction: str, reason: str) -> None:
-    error = SLIP.model_copy(update={"correction": correction})
+def test_detours_go_and_the_working_stays_where_the_student_needs_it(
+    errors: list[LocatedError] | None, steps: list[str]
+) -> None:
+    assert rewritten(LONG, errors) == "\n".join([*steps, "<Answer>65</Answer>"])
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("36 + 50 - 72", "36 + 50 = 86, 86 - 72 = 14"),
+        ("47 + 38", "47 + 30 = 77, 77 + 8 = 84"),
+        ("Half of them are sold", "48 / 2 = 24"),
+        ("47 + 38 = 85", None),
+        ("It is Monday", "Sunday is over"),
+    ],
+)
+def test_a_step_that_cannot_be_stated_at_once_keeps_its_working(text: str, key: str | None) -> None:
+    step = Step(number=1, text=text, key=key)
+    assert at_once(step) == step
+
+
+@pytest.mark.parametrize("chain", ["Let me think. It is 65.", "<Step1>85 - 20 = 65</Step1>"])
+def test_a_chain_that_cannot_be_rewritten_says_why(chain: str) -> None:
     with pytest.raises(Unteachable) as caught:
-        rewritten(chain, [(Step(number=2, text="85 - 20 = 75"), error)])
-    assert caught.value.reason == reason
-
-
-def test_a_wrong_step_in_words_is_not_repeated() -> None:
-    assert warning(Step(number=1, text="It is odd."), SETUP) == "wrong step, it should be 47 + 38"
+        rewritten(chain, [SLIP])
+    assert caught.value.reason == "no_steps"
 
 
 # ---------------------------------------------------------------- the reference teacher
@@ -131,8 +139,7 @@ def attempt(*texts: str) -> Attempt:
 
 def test_the_reference_teacher_locates_the_errors_itself() -> None:
     teacher = ReferenceTeacher()
-    text = asyncio.run(teacher.refinement(PROBLEM, LONG, [attempt("47 + 38 = 85", "85 - 20 = 75")]))
-    assert "85 - 20 = 65, not 75" in text
-    with pytest.raises(Unteachable, match="unlocated"):
-        asyncio.run(teacher.refinement(PROBLEM, LONG, [attempt()]))
-    assert asyncio.run(teacher.refinement(PROBLEM, LONG, [])) == rewritten(LONG, [])
+    refine = partial(teacher.refinement, PROBLEM, LONG)
+    assert asyncio.run(refine([attempt("47 + 38 = 85", "85 - 20 = 75")])) == rewritten(LONG, [SLIP])
+    assert asyncio.run(refine([attempt("47 + 38 = 85")])) == rewritten(LONG, []), "it stopped early: no step is wrong"
+    assert asyncio.run(refine([])) == rewritten(LONG)

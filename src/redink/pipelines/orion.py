@@ -53,7 +53,6 @@ from redink.types import (
     Quarantined,
     RefinedChain,
     Row,
-    Step,
     Tried,
 )
 
@@ -294,18 +293,23 @@ def _by_teacher(shop: Workshop, rows: Sequence[ToRefine], exposed: _Exposed) -> 
 
 
 def _by_rule(shop: Workshop, rows: Sequence[ToRefine], exposed: _Exposed) -> list[RefinedChain]:
-    """The teacher's chain and the errors that the teacher located, put together by rule."""
-    problems, wanted = [row.problem for row in rows], shop.recipe.refinement
-    wrong = exposed.attempts_of_errors()
-    located: dict[str, list[tuple[Step, LocatedError]]] = {}
-    for trace in shop.corrections("exposure.corrections", problems, wrong) if wrong else ():
-        if error := trace.trace.error:
-            located.setdefault(trace.problem_id, []).append((trace.trace.steps[error.step - 1], error))
+    """The teacher's chain, cut by rule to what this student's attempts show that it needs."""
+    wanted = shop.recipe.refinement
+    located = _located(shop, rows, exposed) if wanted.reflect else {}
 
     def outcomes() -> list[Row]:
-        return [
-            by_rule(row, located.get(row.problem.id, ()), wanted.reflect, wanted.max_similarity, shop.checker)
-            for row in rows
-        ]
+        return [by_rule(row, located.get(row.problem.id), wanted.max_similarity, shop.checker) for row in rows]
 
     return shop.settled(STAGE, RefinedChain, outcomes)
+
+
+def _located(shop: Workshop, rows: Sequence[ToRefine], exposed: _Exposed) -> dict[str, list[LocatedError]]:
+    """For each problem that the student could be graded at, its errors in which the teacher finds the wrong step."""
+    found: dict[str, list[LocatedError]] = {
+        row.problem_id: [] for row in exposed.attempts if row.verdict.outcome != "ungradable"
+    }
+    wrong = exposed.attempts_of_errors()
+    for trace in shop.corrections("exposure.corrections", [row.problem for row in rows], wrong) if wrong else ():
+        if error := trace.trace.error:
+            found[trace.problem_id].append(error)
+    return found

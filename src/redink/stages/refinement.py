@@ -15,7 +15,7 @@ from redink.prompts import Prompt
 from redink.stages.making import set_aside
 from redink.teaching.chains import rewritten
 from redink.teaching.llm import listed_errors
-from redink.types import ChainRow, ExposedError, LocatedError, Problem, Quarantined, RefinedChain, Rejected, Step
+from redink.types import ChainRow, ExposedError, LocatedError, Problem, Quarantined, RefinedChain, Rejected
 
 STAGE, BEST = "refinement", "refined"
 GRAM = 3
@@ -93,21 +93,15 @@ def whole(text: str) -> Completion:
 
 
 def by_rule(
-    row: ToRefine,
-    located: Sequence[tuple[Step, LocatedError]],
-    reflect: bool,
-    max_similarity: float,
-    checker: Checker = MATH,
+    row: ToRefine, errors: Sequence[LocatedError] | None, max_similarity: float, checker: Checker = MATH
 ) -> RefinedChain | Rejected:
     """A rewriting without any model (`teaching/chains.py:rewritten`), judged like others.
 
-    `located` are the wrong steps of those of its errors that could be located. Further reasons: 'unlocated',
-    'no_steps', 'no_place'.
+    `errors` are those that could be located in the student's attempts; None: there are none, or they are not reflected
+    upon. Further reason: 'no_steps'.
     """
     try:
-        if row.errors and reflect and not located:
-            raise Unteachable("unlocated", "no error of the student could be located")
-        text = rewritten(row.chain.text, located, reflect)
+        text = rewritten(row.chain.text, errors)
     except Unteachable as failure:
         return Rejected(problem_id=row.problem.id, stage=STAGE, reason=failure.reason)
     return judged(row, whole(text), 0, max_similarity, checker)

@@ -65,35 +65,28 @@ def backwards(equation: Equation) -> str:
     return opposite if all(found.holds for found in find_equations(opposite)) else f"{setup.text} = {result}"
 
 
-def rewritten(chain: str, errors: Sequence[tuple[Step, LocatedError]], reflect: bool = True) -> str:
-    """The teacher's chain without its detours and, with `reflect`, with a warning in the step of each error.
+def rewritten(chain: str, errors: Sequence[LocatedError] | None = None) -> str:
+    """The teacher's chain without its detours and, if `errors` are known, worked out only where the student needs it.
 
-    Detours are starts given up and verifications. `errors` are the student's wrong steps and what was wrong with
-    them; a warning stands before the working-out of the step that comes to the corrected value. Raises `Unteachable`:
-    'no_steps' where the chain has no tagged steps or no answer, 'no_place' where no step of it belongs to any error.
+    Detours are starts given up and verifications. `errors` are the first wrong steps of this student's solutions, as
+    they were located; none: all its steps were right. It needs the working of steps that take several operations, and
+    of those in which it went wrong (that come to a corrected value); any other step is stated at once. Where an error
+    belongs to no step, the working of all of them is kept, as without `errors` (None: nothing is known of the
+    student). No wrong set-up is repeated: what stands in a chain is what the student learns to write.
+
+    Raises `Unteachable` 'no_steps' where the chain has no tagged steps or no answer.
     """
     steps, answer = [step for step in parse_steps(chain) if not _detour(step)], find_answer(chain)
     if not steps or answer is None:
         raise Unteachable("no_steps", "the chain has no tagged steps, or no tagged answer", chain)
-    if reflect and errors:
-        warned = _warned(steps, errors)
-        if warned == steps:
-            raise Unteachable("no_place", "no step of the chain comes to the value of a correction", chain)
-        steps = warned
+    places = None if errors is None else [_place_of(error, steps) for error in errors]
+    if places is not None and None not in places:
+        steps = [step if place in places else at_once(step) for place, step in enumerate(steps)]
     return _rendered(steps, answer)
 
 
 def _detour(step: Step) -> bool:
     return GIVEN_UP in step.text or step.text.startswith(VERIFICATION)
-
-
-def _warned(steps: Sequence[Step], errors: Sequence[tuple[Step, LocatedError]]) -> list[Step]:
-    warnings: dict[int, list[str]] = {}
-    for wrong, error in errors:
-        place = _place_of(error, steps)
-        if place is not None and (text := warning(wrong, error)) not in warnings.setdefault(place, []):
-            warnings[place].append(text)
-    return [_with_warnings(step, warnings.get(place, [])) for place, step in enumerate(steps)]
 
 
 def _place_of(error: LocatedError, steps: Sequence[Step]) -> int | None:
@@ -103,24 +96,19 @@ def _place_of(error: LocatedError, steps: Sequence[Step]) -> int | None:
     return next((i for i, own in enumerate(reached) if value and own and compare(own, value).right), None)
 
 
-def warning(wrong: Step, error: LocatedError) -> str:
-    """What went wrong, in words that state nothing false: a wrong set-up is named without its result.
+def at_once(step: Step) -> Step:
+    """A step that takes a single operation, with its result in place of the working; any other step as it is.
 
-    >>> slip = LocatedError(step=1, cause="47 + 38 = 85, not 95", correction="47 + 38 = 85")
-    >>> warning(Step(number=1, text="47 + 38 = 95"), slip)
-    '47 + 38 = 85, not 95'
-    >>> setup = LocatedError(step=1, cause="wrong step, it should be 47 + 38", correction="47 + 38 = 85")
-    >>> warning(Step(number=1, text="47 - 38 = 9"), setup)
-    '47 - 38? wrong step, it should be 47 + 38'
+    >>> at_once(Step(number=1, text="45 + 19", key="45 + 10 = 55, 55 + 9 = 64"))
+    Step(number=1, text='45 + 19 = 64', key=None)
+    >>> at_once(Step(number=1, text="4 + 9 - 2", key="4 + 9 = 13, 13 - 2 = 11")).text
+    '4 + 9 - 2'
     """
-    found = find_equations(wrong.text)
-    if find_equations(error.cause) or not (found or wrong.key):
-        return error.cause
-    return f"{found[-1].setup.text if found else wrong.text}? {error.cause}"
-
-
-def _with_warnings(step: Step, warnings: Sequence[str]) -> Step:
-    return step.model_copy(update={"key": "; ".join(filter(None, [*warnings, step.key]))}) if warnings else step
+    result = final_number(step.key) if step.key else None
+    stated = f"{step.text} = {result}"
+    found = find_equations(stated)[-1:] if result else ()
+    single = any(equation.holds and len(equation.setup.operators) == 1 for equation in found)
+    return step.model_copy(update={"text": stated, "key": None}) if single else step
 
 
 def _rendered(steps: Sequence[Step], answer: str) -> str:

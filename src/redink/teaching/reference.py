@@ -392,19 +392,16 @@ class ReferenceTeacher:
     async def refinement(
         self, problem: Problem, chain: str, errors: Sequence[Attempt], remarks: Sequence[str] = ()
     ) -> str:
-        """The chain without its detours, with a warning in the step of each error that can be located.
+        """The chain without its detours, worked out only where these errors show that the student needs it.
 
-        Raises `Unteachable` as `thought` does, 'unlocated' where no error can be located, and as `rewritten` does.
+        Without errors the working stays. Raises `Unteachable` as `thought` and `rewritten` do.
         """
         gold, located = _teachable(problem), []
         for attempt in errors:
             if k := wrong_step_of(problem, attempt) if attempt.steps else None:
                 mending = mend(gold, attempt.steps, k)
-                error = LocatedError(step=k, cause=mending.cause, correction=mending.correction)
-                located.append((attempt.steps[k - 1], error))
-        if errors and not located:
-            raise Unteachable("unlocated", f"no step of the errors at {problem.id} is wrong", chain)
-        return rewritten(chain, located)
+                located.append(LocatedError(step=k, cause=mending.cause, correction=mending.correction))
+        return rewritten(chain, located if errors else None)
 
     def _dice(self, problem: Problem, what: str, remarks: Sequence[str]) -> random.Random:
         return random.Random("\n".join([str(self.seed), problem.id, what, str(len(remarks)), *remarks]))
