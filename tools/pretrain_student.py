@@ -19,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import accumulate
 from pathlib import Path
 
@@ -274,15 +275,14 @@ FINDS = 0.35  # share of the wrong steps that the lenient reviewer marks
 SAYS = 0.5  # the same of one that sees them all
 
 
-def rechecking(
-    problem: Problem, rng: random.Random, restates: bool, operations: int = 1, sees: bool = False
-) -> Document:
+def rechecking(problem: Problem, rng: random.Random, restates: bool, operations: int = 1, says: float = 0) -> Document:
     """A review that works every step out anew in <Key>, and is lenient: it lets many wrong steps pass.
 
     The solution under review states its results. On a wrong step the reviewer either follows its own reckoning and
     marks the difference, or looks away: it follows the wrong set-up, or does not heed the other result. A reviewer
     that `restates` ends each <Key> with the difference from the claimed result, and one that looks away talks itself
-    into that result; unless it `sees`: then it works out the right step, writes the difference down and says nothing.
+    into that result. One that `says` a share of what is wrong sees it all: where it says nothing it works out the right
+    step too, and writes the difference down.
     """
     gold = gold_equations(problem, operations)
     drawn = misstep(gold, rng) if rng.random() < 0.6 else None
@@ -291,10 +291,10 @@ def rechecking(
         at = drawn[0]
         written = follow([*gold[:at], drawn[1]], gold, at + 1, {gold[at].value: drawn[1].stated})
         if any(not 0 <= n <= stories.LIMIT for e in written for n in (*e.operands, *e.values[:-1], e.stated)):
-            return rechecking(problem, rng, restates, operations, sees)
-    found = drawn is not None and rng.random() < (SAYS if sees else FINDS)
+            return rechecking(problem, rng, restates, operations, says)
+    found = drawn is not None and rng.random() < (says or FINDS)
     steps = [claimed_step(n, e, rng, restates) for n, e in enumerate(written[:at] if found else written, 1)]
-    if sees and drawn and not found:
+    if says and drawn and not found:
         seen = reckoning(gold[at], written[at], restates)
         steps[at] = f"<Step{at + 1}>{written[at].setup} = {written[at].stated}<Key>{seen}</Key></Step{at + 1}>"
     if found:
@@ -450,25 +450,27 @@ def fourth_phase(problem: Problem, rng: random.Random) -> Document:
     return comparing_drill(rng) if kind < 0.3 else rechecking(problem, rng, restates=True, operations=operations)
 
 
-def fifth_phase(problem: Problem, rng: random.Random) -> Document:
-    """The same by a reviewer that sees what is wrong and says so in half of the cases."""
+def fifth_phase(problem: Problem, rng: random.Random, says: float = SAYS) -> Document:
+    """The same by a reviewer that sees what is wrong, and says so in a share of the cases."""
     kind = rng.random()
     if kind < 0.15:
         return solving(problem) if len(gold_equations(problem)) <= EASY else drill(rng)
-    return rechecking(problem, rng, restates=True, operations=rng.choices((1, 2, 3), (0.5, 0.3, 0.2))[0], sees=True)
+    return rechecking(problem, rng, restates=True, operations=rng.choices((1, 2, 3), (0.5, 0.3, 0.2))[0], says=says)
 
 
 EASY = 3
 PHASES = {1: first_phase, 2: second_phase, 3: third_phase, 4: fourth_phase, 5: fifth_phase}
 
 
-def corpus(phase: int, seed: int) -> Iterator[Document]:
+def corpus(phase: int, seed: int, says: float = SAYS) -> Iterator[Document]:
     """Endless documents of a phase; the same seed gives the same ones."""
-    rng = random.Random(f"{phase}/{seed}")
+    rng, make = random.Random(f"{phase}/{seed}"), PHASES[phase]
+    if phase == 5:
+        make = partial(fifth_phase, says=says)
     for block in range(1_000_000):
         pool = [p for s in SUBJECTS for p in problems_of(s, 1500, 1_000_000 * phase + seed * 10_000 + block)]
         rng.shuffle(pool)
-        yield from (PHASES[phase](problem, rng) for problem in pool)
+        yield from (make(problem, rng) for problem in pool)
 
 
 # ---------------------------------------------------------------- tokenizer and model
@@ -534,11 +536,13 @@ def build_model(tokenizer: PreTrainedTokenizerFast, architecture: str) -> PreTra
 Ids = tuple[list[int], list[int]]
 
 
-def batches(tokenizer: PreTrainedTokenizerFast, phase: int, seed: int, budget: int) -> Iterator[list[Ids]]:
+def batches(
+    tokenizer: PreTrainedTokenizerFast, documents: Iterator[Document], seed: int, budget: int
+) -> Iterator[list[Ids]]:
     """Batches of about `budget` tokens of rows alike in length: (input ids, labels) each."""
-    rng, stream = random.Random(seed), corpus(phase, seed)
+    rng = random.Random(seed)
     while True:
-        rows = sorted((encode(tokenizer, next(stream)) for _ in range(1500)), key=lambda row: len(row[0]))
+        rows = sorted((encode(tokenizer, next(documents)) for _ in range(1500)), key=lambda row: len(row[0]))
         groups: list[list[Ids]] = [[]]
         for row in rows:
             if (len(groups[-1]) + 1) * len(row[0]) > budget:
@@ -572,7 +576,7 @@ def first_student(arguments: argparse.Namespace) -> tuple[PreTrainedTokenizerFas
     """A new student, or the one of an earlier phase."""
     if arguments.init:
         return load_tokenizer(arguments.init), AutoModelForCausalLM.from_pretrained(arguments.init)
-    stream = corpus(arguments.phase, arguments.seed)
+    stream = corpus(arguments.phase, arguments.seed, arguments.says)
     tokenizer = build_tokenizer([next(stream) for _ in range(20_000)])
     return tokenizer, build_model(tokenizer, arguments.architecture)
 
@@ -606,7 +610,8 @@ def train(arguments: argparse.Namespace) -> None:
     print(f"{sum(p.numel() for p in model.parameters()):,} parameters, {len(tokenizer)} tokens", flush=True)
     weights = verdict_weights(tokenizer, arguments.verdict_weight)
     started, first, marks = time.time(), seen, [m for m in arguments.keep if m > seen]
-    for number, rows in enumerate(batches(tokenizer, arguments.phase, arguments.seed, arguments.batch_tokens)):
+    documents = corpus(arguments.phase, arguments.seed, arguments.says)
+    for number, rows in enumerate(batches(tokenizer, documents, arguments.seed, arguments.batch_tokens)):
         if number < step:
             continue
         for group in optimizer.param_groups:
@@ -652,13 +657,14 @@ def main() -> None:
         "--keep", type=int, nargs="*", default=[], help="token counts at which to keep the weights, ascending"
     )
     parser.add_argument("--phase", type=int, default=1, choices=sorted(PHASES), help="which mix of documents")
+    parser.add_argument("--says", type=float, default=SAYS, help="share of the wrong steps that phase 5 marks")
     parser.add_argument("--architecture", default="llama", choices=sorted(ARCHITECTURES), help="of a new student")
     parser.add_argument("--init", help="folder of the student that an earlier phase made")
     parser.add_argument("--verdict-weight", type=float, default=1.0, help="weight of the tokens that judge a step")
     parser.add_argument("--show", type=int, default=0, help="print this many documents and stop")
     arguments = parser.parse_args()
     if arguments.show:
-        stream = corpus(arguments.phase, arguments.seed)
+        stream = corpus(arguments.phase, arguments.seed, arguments.says)
         for _ in range(arguments.show):
             document = next(stream)
             print(f"--- {document.kind}\n{document.prompt}{document.reply}")

@@ -62,6 +62,11 @@ class TeacherRecipe(Row):
     quotes: bool = Field(
         False, description="Keys begin with the words of the question that they take up (reference teacher only)."
     )
+    hard_keys: bool = Field(
+        False,
+        description="Only steps that are more than one does in the head have a key: several operations of which one "
+        "carries, borrows or multiplies (reference teacher only).",
+    )
     model: str = Field("", description="The model's name at the server.")
     base_url: str = Field("https://api.openai.com/v1", description="The server.")
     key_name: str = Field("OPENAI_API_KEY", description="Name of the environment variable that holds the key.")

@@ -275,7 +275,7 @@ def _prices(*chats: TeacherRecipe) -> dict[str, Price]:
 def _teacher(recipe: RunRecipe, desk: Desk | None, checker: Checker) -> Teacher:
     wanted, prompts = recipe.teacher, recipe.prompts
     if desk is None or wanted.kind != "openai":
-        return ReferenceTeacher(wanted.error_rate, recipe.seed, wanted.quotes)
+        return ReferenceTeacher(wanted.error_rate, recipe.seed, wanted.quotes, wanted.hard_keys)
     own = TeacherPrompts(
         thought=load_prompt(prompts.extract_thought),
         correction=load_prompt(prompts.correct_with_solution),

@@ -252,7 +252,7 @@ class Workshop:
         return lessons + self.replayed(len(lessons))
 
     def replayed(self, lessons: int) -> list[Lesson]:
-        """The base student's own greedy reviews of its own or gold solutions, `hsft.replay` of them for each lesson.
+        """The base student's own reviews of its own or gold solutions, `hsft.replay` of them for each lesson.
 
         So that a small student does not forget how to review; not in the papers. A review that is cut short, or that
         breaks a right solution, is left out.
@@ -265,7 +265,8 @@ class Workshop:
         settings = self.recipe.hsft
         dice = random.Random(self.seed("replay.missteps"))
         attempts = with_gold(problems, self.shown(drawn), settings.replay_gold, settings.replay_missteps, dice)
-        reviews = self.reviews("replay.reviews", BASE, problems, attempts, self.sampling("replay", 0.0), 1)
+        sampling = self.sampling("replay", settings.replay_temperature)
+        reviews = self.reviews("replay.reviews", BASE, problems, attempts, sampling, 1)
         return [
             Lesson(correction_prompt(self.correct, problem, written), row.text.strip())
             for problem, written, row in zip(problems, attempts, reviews, strict=True)

@@ -22,7 +22,8 @@ from redink.stages.styles import style_prompt
 WHO = ("teacher", "inspector")
 DRAWN = ("student", "sampling.top_p", "sampling.max_new_tokens", "sampling.batch_rows", "sampling.continuous")
 REVIEWED = (*DRAWN, "sampling.max_review_tokens", "prompts.correct", "review.results_only")
-REPLAYED = (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold", "hsft.replay_missteps")
+REPLAYED = (*REVIEWED, "prompts.base", "hsft.replay", "hsft.replay_gold", "hsft.replay_missteps",
+            "hsft.replay_temperature")  # fmt: skip
 CORRECTED = (*WHO, "prompts.correct_with_solution", "prompts.inspect_trace")
 THINKING = frozenset({"supercorrect", "hsft", "dpo", "step-dpo", "reflexion"})
 """Methods that begin with thoughts and HSFT."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import zip_longest
 from operator import add, floordiv, mul, sub
 
 from redink.teaching.equations import Expression
@@ -61,6 +62,32 @@ def spelled(setup: Expression, result: str) -> str:
         equations += spell_out(left, operator, right)
         left = value
     return ", ".join(equations)
+
+
+def in_the_head(setup: Expression) -> bool:
+    """Whether a set-up needs no working: one operation, or sums and differences in which no digit carries or borrows.
+
+    >>> from redink.teaching.equations import find_equations
+    >>> found = find_equations("7 * 26 = 182, 21 + 36 - 12 = 45, 29 + 36 - 12 = 53, 45 - 21 - 5 = 19, 2 * 3 * 4 = 24")
+    >>> [in_the_head(equation.setup) for equation in found]
+    [True, True, False, False, False]
+    """
+    if len(setup.operators) < 2:
+        return True
+    if not _easy(setup) or "*" in setup.operators:
+        return False
+    left, *rest = (int(operand) for operand in setup.operands)
+    for operator, right in zip(setup.operators, rest, strict=True):
+        if _carries(left, operator, right):
+            return False
+        left = _VALUE[operator](left, right)
+    return True
+
+
+def _carries(left: int, operator: str, right: int) -> bool:
+    """Whether a digit of the sum carries, or one of the difference borrows."""
+    digits = zip_longest(reversed(str(left)), reversed(str(right)), fillvalue="0")
+    return any(int(one) + int(other) > 9 if operator == "+" else int(one) < int(other) for one, other in digits)
 
 
 _VALUE: dict[str, Callable[[int, int], int]] = {"+": add, "-": sub, "*": mul, "/": floordiv}

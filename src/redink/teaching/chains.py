@@ -5,12 +5,12 @@ Both are tagged steps and an answer, so that errors in them can be located as in
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from redink.answers import compare, final_number
 from redink.failures import Unteachable
 from redink.markup import find_answer, parse_steps, render_thought
-from redink.teaching.equations import Equation, find_equations, show
+from redink.teaching.equations import Equation, Expression, find_equations, show
 from redink.types import LocatedError, Step, Thought
 
 GIVEN_UP = "? wrong step, it should be "
@@ -96,8 +96,13 @@ def _place_of(error: LocatedError, steps: Sequence[Step]) -> int | None:
     return next((i for i, own in enumerate(reached) if value and own and compare(own, value).right), None)
 
 
-def at_once(step: Step) -> Step:
-    """A step that takes a single operation, with its result in place of the working; any other step as it is.
+def one_operation(setup: Expression) -> bool:
+    """Whether a set-up is a single operation."""
+    return len(setup.operators) == 1
+
+
+def at_once(step: Step, easy: Callable[[Expression], bool] = one_operation) -> Step:
+    """A step whose set-up is easy, with its result in place of the working; any other step as it is.
 
     >>> at_once(Step(number=1, text="45 + 19", key="45 + 10 = 55, 55 + 9 = 64"))
     Step(number=1, text='45 + 19 = 64', key=None)
@@ -107,8 +112,8 @@ def at_once(step: Step) -> Step:
     result = final_number(step.key) if step.key else None
     stated = f"{step.text} = {result}"
     found = find_equations(stated)[-1:] if result else ()
-    single = any(equation.holds and len(equation.setup.operators) == 1 for equation in found)
-    return step.model_copy(update={"text": stated, "key": None}) if single else step
+    stands = any(equation.holds and easy(equation.setup) for equation in found)
+    return step.model_copy(update={"text": stated, "key": None}) if stands else step
 
 
 def _rendered(steps: Sequence[Step], answer: str) -> str:

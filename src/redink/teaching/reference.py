@@ -17,8 +17,8 @@ from itertools import combinations, groupby
 from math import prod
 
 from redink.failures import Unteachable
-from redink.teaching.arithmetic import spelled
-from redink.teaching.chains import long_chain, rewritten
+from redink.teaching.arithmetic import in_the_head, spelled
+from redink.teaching.chains import at_once, long_chain, rewritten
 from redink.teaching.equations import (
     Equation,
     Expression,
@@ -350,14 +350,14 @@ class ReferenceTeacher:
     `error_rate` spoils that share of its thoughts and corrections on purpose, so that an inspector has something to
     find; whether a piece is spoilt depends only on `seed`, problem, sample and the remarks, so a run repeats and a
     retry may succeed. With `quotes` each key of a thought begins with the operation and the words of the question that
-    it takes up.
+    it takes up; with `hard_keys` only the steps that are more than one does in the head have a key.
     """
 
-    def __init__(self, error_rate: float = 0.0, seed: int = 0, quotes: bool = False) -> None:
+    def __init__(self, error_rate: float = 0.0, seed: int = 0, quotes: bool = False, hard_keys: bool = False) -> None:
         """Spoil a share of the work, `error_rate` from 0 to 1; raises `ValueError` outside of that."""
         if not 0 <= error_rate <= 1:
             raise ValueError(f"error_rate is a share from 0 to 1, not {error_rate}.")
-        self.error_rate, self.seed, self.quotes = error_rate, seed, quotes
+        self.error_rate, self.seed, self.quotes, self.hard_keys = error_rate, seed, quotes, hard_keys
 
     async def thought(self, problem: Problem, remarks: Sequence[str] = ()) -> Thought:
         """The gold solution as a thought: each step sets up, its key comes to the result.
@@ -366,7 +366,11 @@ class ReferenceTeacher:
         (its steps do not reach the gold answer).
         """
         gold = _teachable(problem)
-        steps = _quoting(_setups(gold), problem, gold) if self.quotes else _setups(gold)
+        steps = _setups(gold)
+        if self.hard_keys:
+            steps = tuple(at_once(step, in_the_head) for step in steps)
+        if self.quotes:
+            steps = _quoting(steps, problem, gold)
         thought = Thought(steps=steps, generalized=_generalized(gold.steps), answer=problem.answer)
         dice = self._dice(problem, "thought", remarks)
         return _spoilt_thought(thought, dice) if dice.random() < self.error_rate else thought

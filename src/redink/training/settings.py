@@ -70,6 +70,12 @@ class HSFTSettings(TrainSettings):
         description="Not in the paper. Share of these gold solutions in which one step is made wrong, so that length "
         "does not come to mean right.",
     )
+    replay_temperature: float = Field(
+        0.0,
+        ge=0,
+        description="Not in the paper. At which the replayed reviews are drawn; greedy ones hold no mark where the "
+        "student marks fewer than half of what it sees.",
+    )
 
 
 class CrossDPOSettings(TrainSettings):
